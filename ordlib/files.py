@@ -1,0 +1,57 @@
+"""Where results lie, and writing that leaves nothing half-written."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ordlib.errors import InputError
+
+
+def outputs_root() -> Path:
+    """Folder of all results: `ORDLIB_OUTPUTS` if set, else `outputs` beside the package."""
+    return Path(os.environ.get("ORDLIB_OUTPUTS") or Path(__file__).parents[1] / "outputs")
+
+
+def outputs_folder(scale: str, mocap: str | Path | None = None) -> Path:
+    """Results of one scale; those with motion capture as poses lie in a folder of their own."""
+    return outputs_root() / (f"{scale}-mocap" if mocap else scale)
+
+
+def digest(value: Any) -> str:
+    """Twelve hexadecimal digits of the SHA-256 of a JSON-like value, independent of key order."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, a file or a folder, and rename it once it is complete.
+
+    After a failure the temporary path is removed and `path` is as it was. A reader therefore never
+    sees a half-written file, whenever the writer is killed.
+
+    Raises:
+        InputError: the operating system refused to write (no space, no permission).
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if temporary.is_dir() and path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"{path}: could not be written: {reason}; expected a writable folder with free space"
+        ) from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
