@@ -1,0 +1,206 @@
+"""The networks of Sections 3.1 to 3.3: hourglasses [31] as the coarse-to-fine baseline [32] uses.
+
+Every constructor defaults to full size: 256 features, four levels, 64 x 64 maps of a 256 x 256
+image. Images may be uint8 (0..255) or floating point (already centred on zero). All layers are
+convolutions, batch norms and one linear layer, so `channels_last` and bf16 apply throughout.
+"""
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ordlib.errors import InputError
+
+
+class Residual(nn.Module):
+    """Pre-activation bottleneck: 1x1, 3x3, 1x1 convolutions around an identity [31]."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        middle = outputs // 2
+        self.norm1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, middle, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(middle)
+        self.conv2 = nn.Conv2d(middle, middle, 3, padding=1, bias=False)
+        self.norm3 = nn.BatchNorm2d(middle)
+        self.conv3 = nn.Conv2d(middle, outputs, 1)
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(functional.relu(self.norm1(x), inplace=True))
+        y = self.conv2(functional.relu(self.norm2(y), inplace=True))
+        y = self.conv3(functional.relu(self.norm3(y), inplace=True))
+        return y + self.skip(x)
+
+
+class Hourglass(nn.Module):
+    """Halve the resolution `levels` times and come back, with a skip at every level [31]."""
+
+    def __init__(self, levels: int, features: int) -> None:
+        super().__init__()
+        self.skip = Residual(features, features)
+        self.down = Residual(features, features)
+        self.inner = Hourglass(levels - 1, features) if levels > 1 else Residual(features, features)
+        self.up = Residual(features, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        low = self.up(self.inner(self.down(functional.max_pool2d(x, 2))))
+        return self.skip(x) + functional.interpolate(low, scale_factor=2.0, mode="nearest")
+
+
+class Stem(nn.Sequential):
+    """Image to features at a quarter of its resolution [31]."""
+
+    def __init__(self, features: int) -> None:
+        narrow, half = features // 4, features // 2
+        super().__init__(
+            nn.Conv2d(3, narrow, 7, stride=2, padding=3, bias=False),
+            nn.BatchNorm2d(narrow),
+            nn.ReLU(inplace=True),
+            Residual(narrow, half),
+            nn.MaxPool2d(2),
+            Residual(half, half),
+            Residual(half, features),
+        )
+
+
+def _centred(images: Shaped[Tensor, "batch 3 height width"]) -> Tensor:
+    """Floating-point images around zero, channels last."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise InputError(f"images: expected (B, 3, H, W), found {tuple(images.shape)}")
+    if not images.is_floating_point():
+        images = images.to(torch.get_default_dtype()).div_(255.0).sub_(0.5)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def _check_multiple(images: Tensor, levels: int) -> None:
+    step = 4 * 2**levels
+    height, width = images.shape[-2:]
+    if height % step or width % step:
+        raise InputError(
+            f"images: expected height and width divisible by {step}, found {height} x {width}"
+        )
+
+
+class _Head(nn.Sequential):
+    """What follows a hourglass: a residual unit and a 1x1 convolution with norm and ReLU."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__(
+            Residual(features, features),
+            nn.Conv2d(features, features, 1, bias=False),
+            nn.BatchNorm2d(features),
+            nn.ReLU(inplace=True),
+        )
+
+
+class _Regressor(nn.Module):
+    """One hourglass with a fully connected layer in the end (Section 4.2)."""
+
+    def __init__(
+        self, values: int, joints: int, features: int, levels: int, image_size: int
+    ) -> None:
+        super().__init__()
+        self.joints, self.levels, self.image_size = joints, levels, image_size
+        self.stem = Stem(features)
+        self.hourglass = Hourglass(levels, features)
+        self.head = _Head(features)
+        self.maps = nn.Conv2d(features, joints, 1)
+        self.linear = nn.Linear(joints * (image_size // 4) ** 2, joints * values)
+        nn.init.normal_(self.linear.weight, std=1e-3)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, images: Shaped[Tensor, "batch 3 height width"]) -> Tensor:
+        if tuple(images.shape[-2:]) != (self.image_size, self.image_size):
+            raise InputError(
+                f"images: expected {self.image_size} x {self.image_size}, which the fully connected"
+                f" layer was made for, found {tuple(images.shape[-2:])}"
+            )
+        _check_multiple(images, self.levels)
+        features = self.head(self.hourglass(self.stem(_centred(images))))
+        values = self.linear(self.maps(features).flatten(1))
+        return values.unflatten(1, (self.joints, -1))
+
+
+class DepthNet(_Regressor):
+    """Section 3.1: an image to N depths, trained with Eq. 2 or by direct regression."""
+
+    def __init__(
+        self, joints: int = 17, features: int = 256, levels: int = 4, image_size: int = 256
+    ) -> None:
+        super().__init__(1, joints, features, levels, image_size)
+
+    def forward(
+        self, images: Shaped[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch joints"]:
+        """Depths in units of the ranking loss; only their differences mean anything."""
+        return super().forward(images).squeeze(-1)
+
+
+class CoordinateNet(_Regressor):
+    """Section 3.2: an image to 3N values, pixel coordinates and depths."""
+
+    def __init__(
+        self, joints: int = 17, features: int = 256, levels: int = 4, image_size: int = 256
+    ) -> None:
+        super().__init__(3, joints, features, levels, image_size)
+
+    def forward(
+        self, images: Shaped[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch joints 3"]:
+        """x and y as fractions of the crop from its centre, and depth in ranking units."""
+        return super().forward(images)
+
+
+class VolumeNet(nn.Module):
+    """Section 3.3: an image to score maps over the volume, one set for each hourglass.
+
+    Between hourglasses, features and scores are mapped back and added [31]; the loss is applied to
+    the scores of every hourglass (intermediate supervision).
+    """
+
+    def __init__(
+        self,
+        stacks: int = 2,
+        joints: int = 17,
+        features: int = 256,
+        levels: int = 4,
+        depth_bins: int = 64,
+    ) -> None:
+        super().__init__()
+        if stacks < 1:
+            raise InputError(f"stacks: expected 1 or more, found {stacks}")
+        self.joints, self.depth_bins, self.levels = joints, depth_bins, levels
+        outputs = joints * depth_bins
+        self.stem = Stem(features)
+        self.hourglasses = nn.ModuleList(
+            nn.Sequential(Hourglass(levels, features), _Head(features)) for _ in range(stacks)
+        )
+        self.scores = nn.ModuleList(nn.Conv2d(features, outputs, 1) for _ in range(stacks))
+        self.remap_features = nn.ModuleList(
+            nn.Conv2d(features, features, 1) for _ in range(stacks - 1)
+        )
+        self.remap_scores = nn.ModuleList(
+            nn.Conv2d(outputs, features, 1) for _ in range(stacks - 1)
+        )
+
+    def forward(
+        self, images: Shaped[Tensor, "batch 3 height width"]
+    ) -> tuple[Float[Tensor, "batch joints bins rows columns"], ...]:
+        """Unnormalised scores of each hourglass, rows and columns H/4, W/4; the last is the result."""
+        _check_multiple(images, self.levels)
+        x = self.stem(_centred(images))
+        volumes = []
+        for i, (hourglass, to_scores) in enumerate(zip(self.hourglasses, self.scores, strict=True)):
+            features = hourglass(x)
+            scores = to_scores(features)
+            volumes.append(scores.unflatten(1, (self.joints, self.depth_bins)))
+            if i < len(self.remap_scores):
+                x = x + self.remap_features[i](features) + self.remap_scores[i](scores)
+        return tuple(volumes)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of trained parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
