@@ -1,0 +1,245 @@
+"""One training loop for all networks, on Lightning Fabric.
+
+Everything random is a function of the seed and the step alone, so a run that was killed at any
+moment and is started again from its last checkpoint ends with the same weights as one never killed.
+"""
+
+import csv
+import io
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ordlib.errors import InputError
+from ordlib.files import replacing
+from ordlib.sample import PoseBatch
+
+Losses = dict[str, Tensor]
+LOG_POINTS = 100
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What the loop needs to know; the paper's values are RMSprop, 2.5e-4, batch 4 (Section 4.2).
+
+    Attributes:
+        steps: optimiser steps.
+        optimizer: `rmsprop` or `adam`.
+        learning_rate: at the start, or at the top of the schedule.
+        schedule: `constant`, or `cosine` (linear warm-up over 5% of the steps, then down to zero).
+        precision: Fabric's name, `32-true` or `bf16-mixed`.
+        checkpoint_seconds: time between checkpoints.
+    """
+
+    steps: int
+    optimizer: str = "rmsprop"
+    learning_rate: float = 2.5e-4
+    schedule: str = "constant"
+    precision: str = "32-true"
+    checkpoint_seconds: float = 20.0
+
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    # Torch7's RMSprop, which the authors used, decays with 0.99 as PyTorch's default does
+    "rmsprop": torch.optim.RMSprop,
+    "adam": torch.optim.Adam,
+}
+
+
+def learning_rate_factor(schedule: str, step: int, steps: int) -> float:
+    """Factor on the learning rate at a step. Raises InputError for an unknown schedule."""
+    if schedule == "constant":
+        return 1.0
+    if schedule == "cosine":
+        warmup = max(1, steps // 20)
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    raise InputError(f"schedule: expected constant or cosine, found {schedule!r}")
+
+
+@contextmanager
+def single_thread(device: str) -> Iterator[None]:
+    """Run torch on one CPU thread.
+
+    Sums depend on how many threads share them; with one, results do not depend on the machine's
+    cores, and several small networks train faster side by side than one after another.
+    """
+    before = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def train(
+    network: nn.Module,
+    batch_at: Callable[[int], PoseBatch],
+    losses: Callable[[Any, PoseBatch], Losses],
+    config: TrainingConfig,
+    folder: Path,
+    device: str = "cpu",
+    title: str = "",
+    position: int = 0,
+) -> nn.Module:
+    """Train a network in place, or go on from the checkpoint in `folder`.
+
+    Args:
+        network: any of `ordlib.networks`.
+        batch_at: the batch of a step, on `device`; a pure function of the step.
+        losses: from the network's output and the batch to named terms; their sum is minimised.
+        config: budget and optimiser.
+        folder: gets `log.csv`, and `checkpoint.safetensors` while the run is under way.
+        title, position: label and line of the progress bar, which is shown on a terminal only.
+
+    Raises:
+        InputError: a checkpoint in `folder` does not fit, an unknown setting, or a loss that is
+            not finite (named with its step).
+    """
+    if config.optimizer not in OPTIMIZERS:
+        known = ", ".join(OPTIMIZERS)
+        raise InputError(f"optimizer: expected one of {known}, found {config.optimizer!r}")
+    fabric = _fabric(config.precision, device)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = OPTIMIZERS[config.optimizer](network.parameters(), lr=config.learning_rate)
+    model, optimizer = fabric.setup(network, optimizer)
+    log = _Log(folder / "log.csv")
+    start = load_checkpoint(folder / "checkpoint.safetensors", network, optimizer, log)
+    model.train()
+    saved = time.monotonic()
+    bar = tqdm(total=config.steps, initial=start, desc=title, position=position, disable=None)
+    for step in range(start, config.steps):
+        factor = learning_rate_factor(config.schedule, step, config.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * factor
+        batch = batch_at(step)
+        terms = losses(model(batch.images), batch)
+        optimizer.zero_grad()
+        fabric.backward(torch.stack(tuple(terms.values())).sum())
+        optimizer.step()
+        if step == config.steps - 1 or step % max(1, config.steps // LOG_POINTS) == 0:
+            log.add(step, terms)
+        if time.monotonic() - saved > config.checkpoint_seconds:
+            save_checkpoint(folder / "checkpoint.safetensors", network, optimizer, step + 1, log)
+            saved = time.monotonic()
+        bar.update()
+    bar.close()
+    log.write()
+    return network
+
+
+def _fabric(precision: str, device: str) -> Fabric:
+    kind, _, index = device.partition(":")
+    devices: Any = [int(index)] if index else 1
+    return Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]
+
+
+class _Log:
+    """Rows of `log.csv`; the file is replaced as a whole, so it is never half-written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows = path, list[dict[str, str]]()
+
+    def add(self, step: int, terms: Losses) -> None:
+        """Append the terms of a step. Raises InputError if one is not finite."""
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        broken = [name for name, value in values.items() if not math.isfinite(value)]
+        if broken:
+            raise InputError(
+                f"{self.path.parent.name}: loss {', '.join(broken)} is not finite at step {step};"
+                " expected finite values, try a smaller learning rate"
+            )
+        row = {name: f"{value:.6g}" for name, value in values.items()}
+        self.rows.append({"step": str(step), **row})
+
+    def text(self) -> str:
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, list(self.rows[0]) if self.rows else ["step"])
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return buffer.getvalue()
+
+    def write(self) -> None:
+        with replacing(self.path) as temporary:
+            temporary.write_text(self.text())
+
+    def restore(self, text: str) -> None:
+        self.rows = list(csv.DictReader(io.StringIO(text)))
+
+
+def save_checkpoint(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, step: int, log: _Log
+) -> None:
+    """Write weights, optimiser state, step and log as one file, which replaces the last one."""
+    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"step": str(step), "log": log.text()})
+
+
+def load_checkpoint(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, log: _Log
+) -> int:
+    """Restore what `save_checkpoint` wrote and return the next step; 0 where there is no file."""
+    if not path.exists():
+        return 0
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            meta = file.metadata()
+        network.load_state_dict(_under("network.", tensors))
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in _under("optimizer.", tensors).items():
+            index, _, name = key.partition(".")
+            state.setdefault(int(index), {})[name] = value
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+        log.restore(meta["log"])
+        return int(meta["step"])
+    except (SafetensorError, RuntimeError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: expected a checkpoint of this network, found {str(error).splitlines()[0]};"
+            " delete the file to start again"
+        ) from error
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def save_weights(path: Path, network: nn.Module, metadata: dict[str, str]) -> None:
+    """Write a network's weights as safetensors, with a description of what they belong to."""
+    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def load_weights(path: Path, network: nn.Module) -> nn.Module:
+    """Read weights into a network of the same configuration. Raises InputError if they differ."""
+    if not os.path.exists(path):
+        raise InputError(f"{path}: expected the weights of a trained network, found no file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(
+            f"{path}: expected the weights of a {type(network).__name__} of this configuration,"
+            f" found {str(error).splitlines()[0]}"
+        ) from error
+    return network

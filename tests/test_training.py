@@ -1,0 +1,194 @@
+"""The training loop: determinism, checkpoints, and a real kill."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from ordlib.errors import InputError
+from ordlib.sample import PoseBatch
+from ordlib.training import (
+    TrainingConfig,
+    learning_rate_factor,
+    load_weights,
+    save_weights,
+    train,
+)
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import test_training as t
+from ordlib.training import save_weights
+folder = Path(sys.argv[1])
+network = t.train_small(folder, steps=60, pause=0.03, checkpoint_seconds=0.0)
+save_weights(folder / "weights.safetensors", network, {})
+"""
+
+
+def small_network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = (nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten())
+        return nn.Sequential(*layers, nn.Linear(8 * 36, 17))
+
+
+def batch_at(step: int) -> PoseBatch:
+    generator = torch.Generator().manual_seed(step)
+    images = torch.rand(4, 3, 8, 8, generator=generator)
+    target = images.mean((1, 2, 3))[:, None, None].expand(4, 17, 2).contiguous()
+    return PoseBatch(images, target, None, None, None, None, None, {})  # type: ignore[arg-type]
+
+
+def train_small(
+    folder: Path,
+    steps: int = 30,
+    pause: float = 0.0,
+    checkpoint_seconds: float = 1e9,
+    optimizer: str = "adam",
+    precision: str = "32-true",
+) -> nn.Module:
+    def losses(output: torch.Tensor, batch: PoseBatch) -> dict[str, torch.Tensor]:
+        time.sleep(pause)
+        return {"error": (output.float() - batch.keypoints_px[..., 0]).square().mean()}
+
+    config = TrainingConfig(steps, optimizer, 1e-2, "cosine", precision, checkpoint_seconds)
+    return train(small_network(), batch_at, losses, config, folder)
+
+
+def assert_same_weights(first: nn.Module, second: nn.Module) -> None:
+    for (name, a), b in zip(
+        first.state_dict().items(), second.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_training_lowers_the_loss_and_is_deterministic(tmp_path: Path, optimizer: str) -> None:
+    first = train_small(tmp_path / "a", optimizer=optimizer)
+    torch.manual_seed(77)
+    second = train_small(tmp_path / "b", optimizer=optimizer)
+    assert_same_weights(first, second)
+    log = (tmp_path / "a" / "log.csv").read_text()
+    assert log == (tmp_path / "b" / "log.csv").read_text()
+    rows = [line.split(",") for line in log.splitlines()]
+    assert rows[0] == ["step", "error"] and rows[-1][0] == "29"
+    assert float(rows[-1][1]) < 0.5 * float(rows[1][1])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_going_on_from_a_checkpoint_changes_nothing(tmp_path: Path, optimizer: str) -> None:
+    whole = train_small(tmp_path / "whole", optimizer=optimizer)
+
+    def stop(step: int) -> PoseBatch:
+        if step == 17:
+            raise KeyboardInterrupt
+        return batch_at(step)
+
+    def losses(output: torch.Tensor, batch: PoseBatch) -> dict[str, torch.Tensor]:
+        return {"error": (output.float() - batch.keypoints_px[..., 0]).square().mean()}
+
+    config = TrainingConfig(30, optimizer, 1e-2, "cosine", checkpoint_seconds=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(small_network(), stop, losses, config, tmp_path / "parts")
+    assert (tmp_path / "parts" / "checkpoint.safetensors").exists()
+    parts = train_small(tmp_path / "parts", optimizer=optimizer)
+    assert_same_weights(whole, parts)
+    same = [(tmp_path / name / "log.csv").read_text() for name in ("whole", "parts")]
+    assert same[0] == same[1]
+
+
+def test_killed_at_any_moment_ends_with_the_same_weights(tmp_path: Path) -> None:
+    """SIGKILL at several moments; no half-written file is ever left under a final name."""
+    whole = train_small(tmp_path / "whole", steps=60)
+    folder = tmp_path / "killed"
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-c", SCRIPT, str(folder), here]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    kills = 0
+    for delay in (0.2, 0.55, 0.4, 60.0):
+        process = subprocess.Popen(command, env=environment)
+        checkpoint = folder / "checkpoint.safetensors"
+        before = checkpoint.stat().st_mtime if checkpoint.exists() else 0.0
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if checkpoint.exists() and checkpoint.stat().st_mtime > before:
+                break
+            time.sleep(0.01)
+        try:
+            process.wait(delay)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            load_file(checkpoint)
+    assert kills >= 2, "the run ended before it could be killed"
+    assert process.returncode == 0
+    assert_same_weights(
+        whole, load_weights(folder / "weights.safetensors", small_network())
+    )
+
+
+def test_bf16_trains_close_to_fp32(tmp_path: Path) -> None:
+    exact = train_small(tmp_path / "a")
+    mixed = train_small(tmp_path / "b", precision="bf16-mixed")
+    x = batch_at(99).images
+    assert next(mixed.parameters()).dtype == torch.float32
+    torch.testing.assert_close(exact.eval()(x), mixed.eval()(x), atol=0.1, rtol=0.1)
+
+
+def test_schedules() -> None:
+    factors = [learning_rate_factor("cosine", step, 100) for step in range(100)]
+    assert factors[0] == pytest.approx(0.2) and max(factors) == 1.0 and factors[-1] < 1e-3
+    assert learning_rate_factor("constant", 50, 100) == 1.0
+    with pytest.raises(InputError, match="schedule: expected constant or cosine, found 'step'"):
+        learning_rate_factor("step", 0, 10)
+
+
+def test_bad_settings_and_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="optimizer: expected one of rmsprop, adam, found 'sgd'"):
+        train_small(tmp_path, optimizer="sgd")
+    other = nn.Sequential(nn.Linear(2, 2))
+    save_weights(tmp_path / "weights.safetensors", other, {})
+    with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights"):
+        load_weights(tmp_path / "weights.safetensors", small_network())
+    with pytest.raises(InputError, match="found no file"):
+        load_weights(tmp_path / "absent.safetensors", small_network())
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x10" * 64])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "checkpoint.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=r"checkpoint\.safetensors: expected a checkpoint"):
+        train_small(tmp_path)
+
+
+def test_a_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
+    def losses(output: torch.Tensor, batch: PoseBatch) -> dict[str, torch.Tensor]:
+        return {"error": output.mean() * float("nan")}
+
+    with pytest.raises(InputError, match="loss error is not finite at step 0"):
+        train(small_network(), batch_at, losses, TrainingConfig(5), tmp_path / "run")
+
+
+def test_a_full_disk_is_one_message_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ordlib.training as training
+
+    def no_space(tensors: dict, path: Path, metadata: dict) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training, "save_file", no_space)
+    with pytest.raises(InputError, match=r"weights\.safetensors: could not be written: No space"):
+        save_weights(tmp_path / "weights.safetensors", small_network(), {})
+    assert list(tmp_path.iterdir()) == []
