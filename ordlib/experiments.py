@@ -1,0 +1,328 @@
+"""Rows of the tables as data, and runs that are done once.
+
+A run is a row at a scale with a seed on some data. Its folder under `outputs/<scale>/runs` is named
+by a hash of all that, and holds `config.json`, `log.csv`, `weights.safetensors`,
+`predictions.safetensors` and, written last, `metrics.json`: a run with metrics is done and is
+reused, one without is continued from its checkpoint.
+"""
+
+import json
+import multiprocessing
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ordlib import synthetic
+from ordlib.augment import augment
+from ordlib.devices import resolve_device
+from ordlib.errors import InputError
+from ordlib.evaluation import evaluate
+from ordlib.files import digest, outputs_folder, replacing
+from ordlib.objectives import LOSSES, build
+from ordlib.sample import PoseBatch, PoseDataset
+from ordlib.scales import Scale, get_scale
+from ordlib.training import TrainingConfig, load_weights, save_weights, single_thread
+from ordlib.training import train as train_network
+
+FORMAT = 1
+"""Raised when what a run does or writes changes, so that older runs are not reused."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table: which network, what supervision, which data.
+
+    Attributes:
+        id: table, architecture and supervision.
+        network: `depth` (3.1), `coordinate` (3.2) or `volume` (3.3).
+        stacks: hourglasses of a volume network.
+        weak: ordinal relations and 2D keypoints instead of 3D ground truth.
+        train_split, test_split: splits of the domain `studio`.
+        changes: fields of the scale that this row sets differently.
+    """
+
+    id: str
+    network: str
+    weak: bool
+    stacks: int = 1
+    train_split: str = "train"
+    test_split: str = "test"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def scaled(self, scale: str) -> Scale:
+        """The scale with this row's changes."""
+        return replace(get_scale(scale), **self.changes)
+
+
+_ARCHITECTURES = {
+    "depth": ("depth", 1),
+    "coordinate": ("coordinate", 1),
+    "volume1": ("volume", 1),
+    "volume2": ("volume", 2),
+}
+
+# What the loss of the volume is chosen from, on the held-out training subject S8 alone.
+_CHOICES: dict[str, Mapping[str, Any]] = {
+    "l2": {"heatmap_loss": "l2", "heatmap_weight": 100.0},
+    "l2-1000": {"heatmap_loss": "l2", "heatmap_weight": 1000.0},
+    "cross-entropy": {"heatmap_loss": "cross_entropy", "heatmap_weight": 1.0},
+    "unit-31": {"ranking_unit_mm": 31.25},
+    "unit-250": {"ranking_unit_mm": 250.0},
+}
+
+ROWS: dict[str, Row] = {
+    row.id: row
+    for row in (
+        *(
+            Row(f"table1/{name}/{'weak' if weak else 'full'}", network, weak, stacks)
+            for name, (network, stacks) in _ARCHITECTURES.items()
+            for weak in (True, False)
+        ),
+        *(
+            Row(f"choice/volume1/{name}", "volume", True, 1, "fit", "val", changes)
+            for name, changes in _CHOICES.items()
+        ),
+    )
+}
+
+
+def get_row(row: str) -> Row:
+    """The row of that id. Raises InputError for any other."""
+    if row not in ROWS:
+        raise InputError(f"row: expected one of {', '.join(ROWS)}, found {row!r}")
+    return ROWS[row]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, read from its folder."""
+
+    row: Row
+    scale: Scale
+    seed: int
+    folder: Path
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """Means over the test samples, and the depth scales in mm per unit."""
+        return json.loads((self.folder / "metrics.json").read_text())
+
+    @cached_property
+    def predictions(self) -> dict[str, Tensor]:
+        """`joints_mm`, `keypoints_px`, `depth`, and each metric with one value a sample."""
+        return load_file(self.folder / "predictions.safetensors")
+
+    @property
+    def log(self) -> pd.DataFrame:
+        """Terms of the training loss by step."""
+        return pd.read_csv(self.folder / "log.csv")
+
+    def network(self) -> nn.Module:
+        """The trained network, in evaluation mode on the CPU."""
+        network = build(self.row.network, self.row.stacks, self.scale, self.seed)
+        return load_weights(self.folder / "weights.safetensors", network).eval()
+
+
+def configuration(row: Row, scale: str, seed: int, mocap: str | None, precision: str) -> dict:
+    """All that decides the result of a run."""
+    return {
+        "format": FORMAT,
+        "row": asdict(row),
+        "scale": asdict(row.scaled(scale)),
+        "seed": seed,
+        "data": synthetic.fingerprint(mocap),
+        "precision": precision,
+    }
+
+
+def run_folder(row: Row, scale: str, seed: int, mocap: str | None, precision: str) -> Path:
+    """Where a run lies, done or not."""
+    name = f"{row.id.replace('/', '-')}-seed{seed}"
+    config = configuration(row, scale, seed, mocap, precision)
+    return outputs_folder(scale, mocap) / "runs" / f"{name}-{digest(config)}"
+
+
+def is_done(row: str, scale: str, seed: int, mocap: str | None, precision: str) -> bool:
+    """Whether a run is finished."""
+    folder = run_folder(get_row(row), scale, seed, mocap, precision)
+    return (folder / "metrics.json").exists()
+
+
+def run(
+    row: str,
+    scale: str,
+    seed: int = 0,
+    *,
+    device: str = "auto",
+    mocap: str | None = None,
+    precision: str = "32-true",
+    position: int = 0,
+) -> Run:
+    """A row's run: read if it is done, else trained and evaluated.
+
+    Args:
+        row: an id in `ROWS`.
+        scale: name of a scale.
+        seed: seed of data, weights, order and augmentation.
+        device: `auto`, `cpu`, `cuda`, `cuda:N`.
+        mocap: folder of BVH files in place of the built-in poses.
+        precision: `32-true` or `bf16-mixed`.
+        position: line of the progress bar.
+
+    Raises:
+        InputError: unknown row, scale or device, unusable data, or a run's file that is damaged.
+    """
+    spec, place = get_row(row), resolve_device(device)
+    sized = spec.scaled(scale)
+    folder = run_folder(spec, scale, seed, mocap, precision)
+    if not (folder / "metrics.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        config = configuration(spec, scale, seed, mocap, precision)
+        _write(folder / "config.json", json.dumps(config, indent=1, sort_keys=True))
+        with single_thread(place):
+            _train_and_evaluate(spec, sized, seed, folder, place, mocap, precision, position)
+    return Run(spec, sized, seed, folder)
+
+
+def _train_and_evaluate(
+    row: Row,
+    scale: Scale,
+    seed: int,
+    folder: Path,
+    device: str,
+    mocap: str | None,
+    precision: str,
+    position: int,
+) -> None:
+    train_set = synthetic.load("studio", row.train_split, scale.name, seed, mocap=mocap)
+    test_set = synthetic.load("studio", row.test_split, scale.name, seed, mocap=mocap)
+    network = build(row.network, row.stacks, scale, seed)
+    if not (folder / "weights.safetensors").exists():
+        config = TrainingConfig(
+            scale.steps, scale.optimizer, scale.learning_rate, scale.schedule, precision
+        )
+        losses = partial(_losses, row=row, scale=scale)
+        batch_at = partial(_batch_at, train_set, scale.batch_size, seed, device)
+        train_network(network, batch_at, losses, config, folder, device, row.id, position)
+        save_weights(folder / "weights.safetensors", network, {"row": row.id, "seed": str(seed)})
+    load_weights(folder / "weights.safetensors", network).to(device)
+    result = evaluate(network, train_set, test_set, row.weak, scale, device)
+    tensors = {name: getattr(result, name) for name in ("joints_mm", "keypoints_px", "depth")}
+    with replacing(folder / "predictions.safetensors") as temporary:
+        save_file({k: v.contiguous() for k, v in (tensors | result.per_sample).items()}, temporary)
+    means = {name: float(values.nanmean()) for name, values in result.per_sample.items()}
+    means |= {"scale_mm": result.scale_mm, "oracle_scale_mm": result.oracle_scale_mm}
+    _write(folder / "metrics.json", json.dumps(means, indent=1))
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def _losses(output: Any, batch: PoseBatch, *, row: Row, scale: Scale) -> dict[str, Tensor]:
+    return LOSSES[row.network](output, batch, row.weak, scale)
+
+
+def _batch_at(
+    dataset: PoseDataset, batch_size: int, seed: int, device: str, step: int
+) -> PoseBatch:
+    """The augmented batch of a step: every epoch in an order of its own, all of it seeded."""
+    generator = torch.Generator().manual_seed(int(digest([seed, "augment", step]), 16))
+    return augment(
+        dataset.batch(batch_indices(len(dataset), batch_size, seed, step), device), generator
+    )
+
+
+def batch_indices(samples: int, batch_size: int, seed: int, step: int) -> np.ndarray:
+    """Samples of a step. An incomplete last batch of an epoch is dropped."""
+    per_epoch = max(1, samples // batch_size)
+    epoch, place = divmod(step, per_epoch)
+    order = np.random.default_rng([seed, epoch]).permutation(samples)
+    return np.sort(order[place * batch_size : (place + 1) * batch_size])
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n")
+
+
+def train(
+    rows: Sequence[str],
+    scale: str,
+    seeds: Sequence[int] = (0,),
+    *,
+    device: str = "auto",
+    mocap: str | None = None,
+    precision: str = "32-true",
+    jobs: int | None = None,
+) -> None:
+    """Train what is not done yet, on a CPU one thread a network and as many as there are cores.
+
+    Progress bars are shown on a terminal and nowhere else.
+
+    Args:
+        jobs: networks side by side; default the number of cores on a CPU, one on a GPU.
+    """
+    place = resolve_device(device)
+    get_scale(scale)
+    pending = [
+        (row, seed)
+        for seed in seeds
+        for row in rows
+        if not is_done(row, scale, seed, mocap, precision)
+    ]
+    # Long runs first, so that the last ones to finish are short.
+    pending.sort(key=lambda item: -get_row(item[0]).stacks)
+    for seed in dict.fromkeys(seed for _, seed in pending):
+        for split in ("train", "test"):
+            synthetic.load("studio", split, scale, seed, mocap=mocap)
+    count = jobs or (os.cpu_count() or 1 if place == "cpu" else 1)
+    one = partial(run, scale=scale, device=place, mocap=mocap, precision=precision)
+    if min(count, len(pending)) <= 1:
+        for row, seed in pending:
+            one(row, seed=seed)
+        return
+    _side_by_side(one, pending, min(count, len(pending)))
+
+
+def _side_by_side(one: Any, pending: list[tuple[str, int]], count: int) -> None:
+    context = multiprocessing.get_context("spawn")
+    places = context.Queue()
+    for place in range(count):
+        places.put(place)
+    with (
+        ProcessPoolExecutor(
+            count, context, initializer=_start_worker, initargs=(tqdm.get_lock(), places)
+        ) as pool,
+        tqdm(total=len(pending), desc="networks", position=count, disable=None) as bar,
+    ):
+        futures = [pool.submit(_work, one, row, seed) for row, seed in pending]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+_line = 0
+
+
+def _start_worker(lock: Any, places: Any) -> None:
+    global _line
+    tqdm.set_lock(lock)
+    torch.set_num_threads(1)
+    _line = places.get()
+
+
+def _work(one: Any, row: str, seed: int) -> None:
+    one(row, seed=seed, position=_line)

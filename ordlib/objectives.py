@@ -1,0 +1,154 @@
+"""What each kind of network is trained to do, weakly or fully, and how its output is read.
+
+| network    | weak (ordinal relations, 2D keypoints)   | full (3D ground truth)                |
+|------------|------------------------------------------|---------------------------------------|
+| depth      | Eq. 2                                    | squared error of depths               |
+| coordinate | Eq. 2 + lambda Eq. 3                     | squared error of depths + lambda Eq. 3 |
+| volume     | Eq. 2 on mean depth + lambda heatmap loss | 3D Gaussian, as in [32]               |
+
+Depths that a network gives are in units of `Scale.ranking_unit_mm`; under ordinal supervision only
+up to a scale, which `evaluation` fits.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ordlib import losses as L
+from ordlib.errors import InputError
+from ordlib.networks import CoordinateNet, DepthNet, VolumeNet
+from ordlib.relations import relations_from_depth
+from ordlib.sample import PoseBatch
+from ordlib.scales import Scale
+from ordlib.skeleton import H36M17
+from ordlib.volume import bin_centres_mm, decode_xy, expected_depth, marginals
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says about a batch: 2D joints in crop pixels (or None) and depths in units."""
+
+    keypoints_px: Float[Tensor, "batch joints 2"] | None
+    depth: Float[Tensor, "batch joints"]
+
+
+def build(kind: str, stacks: int, scale: Scale, seed: int) -> nn.Module:
+    """A new network of a scale's size, with weights that depend on the seed alone.
+
+    Raises:
+        InputError: unknown kind.
+    """
+    size = {"features": scale.features, "levels": scale.levels}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if kind == "depth":
+            return DepthNet(image_size=scale.image_size, **size)
+        if kind == "coordinate":
+            return CoordinateNet(image_size=scale.image_size, **size)
+        if kind == "volume":
+            return VolumeNet(stacks, depth_bins=scale.depth_bins, **size)
+    raise InputError(f"network: expected depth, coordinate or volume, found {kind!r}")
+
+
+def depth_target(batch: PoseBatch) -> Float[Tensor, "batch joints"]:
+    """Root-relative depths in mm. Raises InputError for a batch without 3D truth."""
+    if batch.joints_mm is None:
+        raise InputError("batch: expected joints_mm for full supervision, found none")
+    z = batch.joints_mm[..., 2]
+    return z - z[:, H36M17.root, None]
+
+
+def relation_target(batch: PoseBatch) -> tuple[Tensor, Tensor | None]:
+    """Relations and annotated pairs; from metric depth where nobody annotated (Section 4.3)."""
+    if batch.relations is not None:
+        return batch.relations, batch.annotated
+    if batch.joints_mm is None:
+        raise InputError("batch: expected relations or joints_mm for weak supervision, found none")
+    return relations_from_depth(batch.joints_mm[..., 2]), None
+
+
+def _rank(depth: Tensor, batch: PoseBatch) -> Tensor:
+    return L.ranking_loss(depth, *relation_target(batch))
+
+
+def _regress(depth: Tensor, batch: PoseBatch, unit_mm: float) -> Tensor:
+    return (depth - depth_target(batch) / unit_mm).square().sum(-1).mean()
+
+
+def _fractions(batch: PoseBatch) -> Tensor:
+    return batch.keypoints_px / batch.images.shape[-1] - 0.5
+
+
+def depth_losses(output: Tensor, batch: PoseBatch, weak: bool, scale: Scale) -> dict:
+    """Section 3.1."""
+    if weak:
+        return {"rank": _rank(output, batch)}
+    return {"depth": _regress(output, batch, scale.ranking_unit_mm)}
+
+
+def coordinate_losses(output: Tensor, batch: PoseBatch, weak: bool, scale: Scale) -> dict:
+    """Section 3.2."""
+    keypoint = L.keypoint_loss(output[..., :2], _fractions(batch), batch.visible)
+    depth = depth_losses(output[..., 2], batch, weak, scale)
+    return {**depth, "keypoint": scale.keypoint_weight * keypoint}
+
+
+def volume_losses(output: tuple[Tensor, ...], batch: PoseBatch, weak: bool, scale: Scale) -> dict:
+    """Section 3.3, summed over the hourglasses (intermediate supervision)."""
+    rows, columns = output[0].shape[-2:]
+    stride = batch.images.shape[-1] / columns
+    q_xy = L.gaussian_heatmaps(batch.keypoints_px / stride, (rows, columns), scale.sigma)
+    one = _weak_volume if weak else _full_volume
+    terms = [one(scores, q_xy, batch, scale) for scores in output]
+    return {name: torch.stack([term[name] for term in terms]).sum() for name in terms[0]}
+
+
+def _weak_volume(scores: Tensor, q_xy: Tensor, batch: PoseBatch, scale: Scale) -> dict:
+    p_xy, p_z = marginals(scores)
+    compare = {"l2": L.heatmap_loss, "cross_entropy": L.heatmap_cross_entropy}[scale.heatmap_loss]
+    return {
+        "rank": _rank(_mean_depth_mm(p_z) / scale.ranking_unit_mm, batch),
+        "heatmap": scale.heatmap_weight * compare(p_xy, q_xy, batch.visible),
+    }
+
+
+def _full_volume(scores: Tensor, q_xy: Tensor, batch: PoseBatch, scale: Scale) -> dict:
+    bins = bin_centres_mm(scores.shape[2]).to(q_xy)
+    q_z = L.gaussian_line(depth_target(batch), bins, scale.sigma * float(bins[1] - bins[0]))
+    return {"volume": L.volume_cross_entropy(scores, q_xy, q_z, batch.visible)}
+
+
+def _mean_depth_mm(p_z: Tensor) -> Tensor:
+    return expected_depth(p_z, bin_centres_mm(p_z.shape[-1]).to(p_z))
+
+
+LOSSES: dict[str, Callable[[Any, PoseBatch, bool, Scale], dict]] = {
+    "depth": depth_losses,
+    "coordinate": coordinate_losses,
+    "volume": volume_losses,
+}
+
+
+def read(network: nn.Module, images: Tensor, unit_mm: float) -> Prediction:
+    """Run a network and read its output, averaged with that of the mirrored images.
+
+    Volumes are averaged as marginal heatmaps, before a position is read from them, so that a left
+    and right that the two passes confuse do not meet in the middle.
+    """
+    first, second = network(images), network(images.flip(-1))
+    flip = list(H36M17.flip)
+    size = images.shape[-1]
+    if isinstance(network, DepthNet):
+        return Prediction(None, (first + second[:, flip]) / 2)
+    if isinstance(network, CoordinateNet):
+        mean = (first + second[:, flip] * second.new_tensor([-1.0, 1.0, 1.0])) / 2
+        return Prediction((mean[..., :2] + 0.5) * size, mean[..., 2])
+    p_xy, p_z = marginals(first[-1])
+    mirrored_xy, mirrored_z = marginals(second[-1])
+    p_xy = (p_xy + mirrored_xy[:, flip].flip(-1)) / 2
+    p_z = (p_z + mirrored_z[:, flip]) / 2
+    return Prediction(decode_xy(p_xy) * (size / p_xy.shape[-1]), _mean_depth_mm(p_z) / unit_mm)

@@ -1,0 +1,139 @@
+"""Figures that several notebooks draw: people with their joints, skeletons in 3D, sheets of images.
+
+Colours: right limbs orange, left limbs blue, trunk grey; weak supervision purple, full green.
+"""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import plotly.graph_objects as go
+import torch
+from jaxtyping import Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ordlib.skeleton import H36M17, Skeleton
+
+SIDE_COLOURS = {"right": "#e66101", "left": "#2b7bba", "trunk": "#555555"}
+WEAK, FULL, PUBLISHED = "#7b3294", "#1b7837", "#999999"
+
+
+def _colour(joint: str) -> str:
+    return SIDE_COLOURS.get(joint.partition("_")[0], SIDE_COLOURS["trunk"])
+
+
+def contact_sheet(
+    images: UInt8[Tensor, "count 3 height width"], columns: int, gap: int = 2
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Images in rows of `columns`, with a white gap between them."""
+    count, _, height, width = images.shape
+    rows = -(-count // columns)
+    padded = torch.full((rows * columns, 3, height + gap, width + gap), 255, dtype=torch.uint8)
+    padded[:count, :, :height, :width] = images
+    grid = padded.unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2)
+    return grid.reshape(rows * (height + gap), columns * (width + gap), 3).numpy()
+
+
+def show_image(ax: Axes, image: UInt8[Tensor, "3 height width"], title: str = "") -> None:
+    """An image in crop pixels, where the centre of the first pixel is at 0.5."""
+    height, width = image.shape[-2:]
+    ax.imshow(image.permute(1, 2, 0).numpy(), extent=(0, width, height, 0))
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.set_title(title)
+
+
+def draw_joints(
+    ax: Axes,
+    keypoints_px: Float[Tensor, "joints 2"],
+    skeleton: Skeleton = H36M17,
+    marker: str = "o",
+) -> None:
+    """Bones and joints over an image, coloured by the person's own side."""
+    points = keypoints_px.detach().cpu().numpy()
+    for parent, child in skeleton.bones:
+        colour = _colour(skeleton.joints[child])
+        ax.plot(*points[[parent, child]].T, color=colour, linewidth=1.5)
+    colours = [_colour(name) for name in skeleton.joints]
+    ax.scatter(points[:, 0], points[:, 1], c=colours, s=8, marker=marker, zorder=3)
+
+
+def draw_skeleton(
+    ax: Axes,
+    joints_mm: Float[Tensor, "joints 3"],
+    side_view: bool = False,
+    alpha: float = 1.0,
+    skeleton: Skeleton = H36M17,
+) -> None:
+    """A skeleton as the camera sees it (x, y), or from its right side (depth, y); axes in mm."""
+    columns = [2, 1] if side_view else [0, 1]
+    points = joints_mm.detach().cpu().numpy()[:, columns]
+    for parent, child in skeleton.bones:
+        colour = _colour(skeleton.joints[child])
+        ax.plot(*points[[parent, child]].T, color=colour, alpha=alpha, linewidth=1.5)
+    ax.set_aspect("equal")
+    ax.set_xlim(-1000, 1000)
+    ax.set_ylim(1000, -1000)
+    ax.set_xlabel("z, away from the camera (mm)" if side_view else "x (mm)")
+    ax.set_ylabel("y (mm)")
+
+
+def turnable_skeletons(
+    poses_mm: Sequence[Float[Tensor, "joints 3"]],
+    names: Sequence[str],
+    skeleton: Skeleton = H36M17,
+) -> go.Figure:
+    """Skeletons in one Plotly scene to turn with the mouse; axes in mm, y up on the screen."""
+    figure = go.Figure()
+    dashes = ("solid", "dash", "dot")
+    for number, (pose, name) in enumerate(zip(poses_mm, names, strict=True)):
+        points = pose.detach().cpu().numpy().astype(np.float32)
+        for side, colour in SIDE_COLOURS.items():
+            line = _polyline(points, side, skeleton)
+            figure.add_scatter3d(
+                x=line[:, 0],
+                y=line[:, 2],
+                z=-line[:, 1],
+                mode="lines",
+                line={"color": colour, "width": 6, "dash": dashes[number % 3]},
+                name=f"{name}, {side}",
+            )
+    titles = {"xaxis_title": "x (mm)", "yaxis_title": "depth (mm)", "zaxis_title": "up (mm)"}
+    camera = {"eye": {"x": 0.6, "y": -2.0, "z": 0.4}}
+    figure.update_layout(
+        template="none",
+        height=420,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        scene={**titles, "aspectmode": "data", "camera": camera},
+    )
+    return figure
+
+
+def _polyline(points: np.ndarray, side: str, skeleton: Skeleton) -> np.ndarray:
+    """All bones of a side as one line with breaks (NaN) between them."""
+    broken = np.full((1, 3), np.nan, dtype=points.dtype)
+    chosen = [
+        bone for bone in skeleton.bones if _colour(skeleton.joints[bone[1]]) == SIDE_COLOURS[side]
+    ]
+    return np.concatenate([part for bone in chosen for part in (points[list(bone)], broken)])
+
+
+def prediction_figure(
+    image: UInt8[Tensor, "3 height width"],
+    keypoints_px: Float[Tensor, "joints 2"],
+    joints_mm: Float[Tensor, "joints 3"],
+    note: str = "",
+) -> Figure:
+    """An image with its 2D joints, and the 3D skeleton from the camera and from the side."""
+    figure, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained")
+    show_image(axes[0], image, "2D joints")
+    draw_joints(axes[0], keypoints_px)
+    draw_skeleton(axes[1], joints_mm)
+    axes[1].set_title("3D, from the camera")
+    draw_skeleton(axes[2], joints_mm, side_view=True)
+    axes[2].set_title("3D, from the side")
+    if note:
+        figure.supxlabel(note, fontsize=8)
+    return figure

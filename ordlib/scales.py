@@ -1,0 +1,74 @@
+"""The four sizes at which everything runs."""
+
+from dataclasses import dataclass
+
+from ordlib.errors import InputError
+from ordlib.losses import RANKING_UNIT_MM
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes and budgets of one scale; the method is the same at all of them.
+
+    Attributes:
+        image_size: side of the square crop, pixels; heatmaps are a quarter of it.
+        features: channels of the hourglass.
+        levels: how many times the hourglass halves its resolution.
+        depth_bins: bins of the volume over +-1 m.
+        train_images, test_images: rendered images per domain and split.
+        steps: optimiser steps of a network of Table 1.
+        batch_size, optimizer, learning_rate, schedule: see `training.TrainingConfig`.
+        seeds: how many seeds the published results of this scale average.
+        keypoint_weight: lambda of Section 3.2, for keypoints as fractions of the crop.
+        heatmap_loss: `l2` (Section 3.3) or `cross_entropy` between marginal heatmaps.
+        heatmap_weight: lambda of Section 3.3.
+        sigma: standard deviation of the Gaussian targets, heatmap pixels and depth bins.
+        ranking_unit_mm: see `losses.RANKING_UNIT_MM`.
+    """
+
+    name: str
+    image_size: int
+    features: int
+    levels: int
+    depth_bins: int
+    train_images: int
+    test_images: int
+    steps: int
+    batch_size: int = 8
+    optimizer: str = "adam"
+    learning_rate: float = 2e-3
+    schedule: str = "cosine"
+    seeds: int = 1
+    keypoint_weight: float = 100.0
+    heatmap_loss: str = "cross_entropy"
+    heatmap_weight: float = 1.0
+    sigma: float = 1.0
+    ranking_unit_mm: float = RANKING_UNIT_MM
+
+    @property
+    def heatmap_size(self) -> int:
+        """Side of the heatmaps and of the volume, pixels."""
+        return self.image_size // 4
+
+
+SCALES = {
+    scale.name: scale
+    for scale in (
+        Scale("smoke", 32, 16, 2, 8, train_images=96, test_images=48, steps=12),
+        Scale("quick", 64, 64, 3, 16, train_images=10_000, test_images=2_000, steps=2_000),
+        Scale("desk", 64, 64, 3, 16, train_images=30_000, test_images=2_000, steps=8_000, seeds=3),
+        Scale(
+            "paper", 256, 256, 4, 64,
+            train_images=100_000, test_images=10_000, steps=300_000,
+            batch_size=4, optimizer="rmsprop", learning_rate=2.5e-4, schedule="constant",
+            heatmap_loss="l2", heatmap_weight=100.0,
+        ),
+    )
+}  # fmt: skip
+
+
+def get_scale(name: str) -> Scale:
+    """The scale of that name. Raises InputError for any other name."""
+    if name not in SCALES:
+        raise InputError(f"scale: expected one of {', '.join(SCALES)}, found {name!r}")
+    return SCALES[name]
