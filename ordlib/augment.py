@@ -29,7 +29,7 @@ class Augmentation:
 def augment(
     batch: PoseBatch,
     generator: torch.Generator,
-    ranges: Augmentation = Augmentation(),  # noqa: B008 - frozen
+    ranges: Augmentation = Augmentation(),
     skeleton: Skeleton = H36M17,
 ) -> PoseBatch:
     """Rotate, scale and mirror every sample of a batch by random amounts of its own.

@@ -97,6 +97,11 @@ ROWS: dict[str, Row] = {
 }
 
 
+def seeds(scale: str, first: int = 0) -> list[int]:
+    """The seeds that the tables of a scale average, from a first one on."""
+    return list(range(first, first + get_scale(scale).seeds))
+
+
 def get_row(row: str) -> Row:
     """The row of that id. Raises InputError for any other."""
     if row not in ROWS:

@@ -188,7 +188,7 @@ class VolumeNet(nn.Module):
     def forward(
         self, images: Shaped[Tensor, "batch 3 height width"]
     ) -> tuple[Float[Tensor, "batch joints bins rows columns"], ...]:
-        """Unnormalised scores of each hourglass, rows and columns H/4, W/4; the last is the result."""
+        """Scores of each hourglass, rows and columns H/4 and W/4; the last one is the result."""
         _check_multiple(images, self.levels)
         x = self.stem(_centred(images))
         volumes = []

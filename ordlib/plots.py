@@ -4,20 +4,44 @@ Colours: right limbs orange, left limbs blue, trunk grey; weak supervision purpl
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import plotly.graph_objects as go
+import plotly.io as pio
 import torch
 from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ordlib.files import replacing
 from ordlib.skeleton import H36M17, Skeleton
 
 SIDE_COLOURS = {"right": "#e66101", "left": "#2b7bba", "trunk": "#555555"}
 WEAK, FULL, PUBLISHED = "#7b3294", "#1b7837", "#999999"
+
+STYLE = {
+    "figure.dpi": 80,
+    "savefig.dpi": 110,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
+
+
+def use_style() -> None:
+    """Set the look of all notebooks' figures, and let Plotly store data instead of its library."""
+    plt.rcParams.update(STYLE)
+    pio.renderers.default = "plotly_mimetype"
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, replacing the file as a whole."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def _colour(joint: str) -> str:

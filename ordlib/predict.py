@@ -18,7 +18,7 @@ from ordlib.errors import InputError
 from ordlib.evaluation import lift
 from ordlib.files import replacing
 from ordlib.objectives import read
-from ordlib.plots import prediction_figure
+from ordlib.plots import prediction_figure, save_figure
 from ordlib.skeleton import H36M17
 from ordlib.synthetic.people import mean_limb_lengths
 
@@ -141,8 +141,7 @@ def predict_files(
             temporary.write_text(json.dumps(record, indent=1) + "\n")
         large, _ = crop(image, shown, 512)
         figure = prediction_figure(large, points[0] * (512 / run.scale.image_size), joints, CAUTION)
-        with replacing(out / f"{name}.png") as temporary:
-            figure.savefig(temporary, format="png", dpi=110)
+        save_figure(figure, out / f"{name}.png")
         plt.close(figure)
         written.append(out / f"{name}.json")
     return written

@@ -81,9 +81,11 @@ def table1(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
     """
     printed = published.table(1).set_index("row")["avg_error_mm"]
     records = [
-        (1, row, column, printed[row] if column == "avg_error_mm" else np.nan)
-        + mean_interval(per_sample(runs[row], metric))
-        + (len(runs[row]),)
+        (
+            *(1, row, column, printed[row] if column == "avg_error_mm" else np.nan),
+            *mean_interval(per_sample(runs[row], metric)),
+            len(runs[row]),
+        )
         for row in printed.index
         for column, metric in TABLE_1_COLUMNS.items()
     ]

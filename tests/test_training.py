@@ -65,9 +65,7 @@ def train_small(
 
 
 def assert_same_weights(first: nn.Module, second: nn.Module) -> None:
-    for (name, a), b in zip(
-        first.state_dict().items(), second.state_dict().values(), strict=True
-    ):
+    for (name, a), b in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
 
 
@@ -132,9 +130,7 @@ def test_killed_at_any_moment_ends_with_the_same_weights(tmp_path: Path) -> None
             load_file(checkpoint)
     assert kills >= 2, "the run ended before it could be killed"
     assert process.returncode == 0
-    assert_same_weights(
-        whole, load_weights(folder / "weights.safetensors", small_network())
-    )
+    assert_same_weights(whole, load_weights(folder / "weights.safetensors", small_network()))
 
 
 def test_bf16_trains_close_to_fp32(tmp_path: Path) -> None:

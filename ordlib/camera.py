@@ -1,0 +1,271 @@
+"""The pinhole camera, crops of its image, and what limb lengths say about depth.
+
+Camera frame: x right, y down, z away from the camera, mm. Pixel coordinates are continuous with the
+centre of the first pixel at 0.5. Pinhole matrices have the last row (0, 0, 1).
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ordlib.checks import looks_at_values, require_finite, require_shape
+from ordlib.errors import InputError
+from ordlib.skeleton import H36M17, Skeleton
+
+BOX_MARGIN_PX = 40.0
+"""Added to the longer side of the joints' bounding box to give the side of a crop."""
+
+# The nearest joint is sought between these distances from the camera.
+_NEAREST_MM, _FARTHEST_MM = 50.0, 50_000.0
+_GRID, _ROUNDS, _FINE_GRID = 96, 4, 17
+# Spread (root mean square) that scaled depths may have; that of real poses is about 200 mm.
+_SPREAD_MM = (10.0, 2000.0)
+_SCALE_GRID, _GOLDEN_STEPS = 40, 24
+
+
+def project(
+    joints_mm: Float[Tensor, "*batch joints 3"], intrinsics: Float[Tensor, "*batch 3 3"]
+) -> Float[Tensor, "*batch joints 2"]:
+    """Pixel positions (u, v) = K (x/z, y/z, 1) of joints in the camera frame.
+
+    Raises:
+        InputError: shapes that do not fit; joints that are not in front of the camera, z <= 0
+            (seen on the CPU only).
+    """
+    require_shape("joints_mm", joints_mm, None, 3)
+    require_shape("intrinsics", intrinsics, *joints_mm.shape[:-2], 3, 3)
+    depth = joints_mm[..., 2:]
+    _require_in_front("joints_mm", depth)
+    rays = joints_mm[..., :2] / depth
+    return rays @ intrinsics[..., :2, :2].mT + intrinsics[..., None, :2, 2]
+
+
+def backproject(
+    keypoints_px: Float[Tensor, "*batch joints 2"],
+    depth_mm: Float[Tensor, "*batch joints"],
+    intrinsics: Float[Tensor, "*batch 3 3"],
+) -> Float[Tensor, "*batch joints 3"]:
+    """Joints in the camera frame from pixel positions and absolute depths z, mm.
+
+    Raises:
+        InputError: shapes that do not fit; depths that are not positive (seen on the CPU only).
+    """
+    require_shape("keypoints_px", keypoints_px, None, 2)
+    require_shape("depth_mm", depth_mm, *keypoints_px.shape[:-1])
+    require_shape("intrinsics", intrinsics, *keypoints_px.shape[:-2], 3, 3)
+    _require_in_front("depth_mm", depth_mm)
+    rays = _rays(keypoints_px, intrinsics)
+    return torch.cat([rays * depth_mm[..., None], depth_mm[..., None]], -1)
+
+
+def _require_in_front(name: str, depth: Tensor) -> None:
+    if looks_at_values(depth) and not (depth.detach() > 0).all():
+        found = depth.detach().min().item() if depth.isfinite().all() else "values not finite"
+        raise InputError(f"{name}: expected depths z > 0 in front of the camera, found {found}")
+
+
+def _rays(keypoints_px: Tensor, intrinsics: Tensor) -> Tensor:
+    """(x/z, y/z) of pixels: the 2 x 2 part of K is inverted in closed form, skew and all."""
+    (a, b), (c, d) = (row.unbind(-1) for row in intrinsics[..., None, :2, :2].unbind(-2))
+    u, v = (keypoints_px - intrinsics[..., None, :2, 2]).unbind(-1)
+    return torch.stack([d * u - b * v, a * v - c * u], -1) / (a * d - b * c)[..., None]
+
+
+def pose_box(
+    keypoints_px: Float[Tensor, "*batch joints 2"], margin_px: float = BOX_MARGIN_PX
+) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
+    """Square box around a pose: centre, and side = longer side of the bounding box + margin.
+
+    Raises:
+        InputError: keypoints without two coordinates, or not finite.
+    """
+    require_shape("keypoints_px", keypoints_px, None, 2)
+    require_finite("keypoints_px", keypoints_px)
+    low, high = keypoints_px.amin(-2), keypoints_px.amax(-2)
+    return (low + high) / 2, (high - low).amax(-1) + margin_px
+
+
+def crop_intrinsics(
+    intrinsics: Float[Tensor, "*batch 3 3"],
+    centre_px: Float[Tensor, "*batch 2"],
+    side_px: Float[Tensor, "*batch"],
+    size: int,
+) -> Float[Tensor, "*batch 3 3"]:
+    """Pinhole matrix of a square crop resized to `size` x `size` pixels: a scale and a shift.
+
+    Raises:
+        InputError: shapes that do not fit; sides that are not positive.
+    """
+    require_shape("centre_px", centre_px, *side_px.shape, 2)
+    require_shape("intrinsics", intrinsics, *side_px.shape, 3, 3)
+    if not (side_px > 0).all():
+        raise InputError(f"side_px: expected positive sides, found {side_px.min().item()}")
+    scale = size / side_px
+    corner = centre_px - side_px[..., None] / 2
+    rows = intrinsics[..., :2, :] - corner[..., None] * intrinsics[..., 2:, :]
+    return torch.cat([rows * scale[..., None, None], intrinsics[..., 2:, :]], -2)
+
+
+class _Limbs:
+    """Squared limb lengths of images as quadratics of the root's depth z and the depth scale s.
+
+    Joint j is at ray_j (z + s d_j), so a limb is z A + s B with A the difference of its ends' rays
+    and B that of their rays times relative depths: |A|^2 z^2 + 2 A.B s z + |B|^2 s^2.
+    """
+
+    def __init__(
+        self,
+        keypoints_px: Tensor,
+        relative_depth: Tensor,
+        intrinsics: Tensor,
+        limb_lengths_mm: Tensor,
+        skeleton: Skeleton,
+    ) -> None:
+        batch, joints = keypoints_px.shape[0], len(skeleton)
+        require_shape("keypoints_px", keypoints_px, batch, joints, 2)
+        require_shape("relative_depth", relative_depth, batch, joints)
+        require_shape("intrinsics", intrinsics, batch, 3, 3)
+        require_shape("limb_lengths_mm", limb_lengths_mm, joints - 1)
+        for name, value in (
+            ("keypoints_px", keypoints_px),
+            ("relative_depth", relative_depth),
+            ("intrinsics", intrinsics),
+            ("limb_lengths_mm", limb_lengths_mm),
+        ):
+            require_finite(name, value)
+        # The optimum is flat: in float32 it would be found to one part in a thousand.
+        rays = _rays(keypoints_px.double(), intrinsics.double())
+        rays = torch.cat([rays, torch.ones_like(rays[..., :1])], -1)
+        depth = relative_depth.double()
+        parents, children = (list(ends) for ends in zip(*skeleton.bones, strict=True))
+        offsets = rays * depth[..., None]
+        per_z = rays[:, children] - rays[:, parents]
+        per_scale = offsets[:, children] - offsets[:, parents]
+        self.zz = per_z.square().sum(-1)
+        self.zs = (per_z * per_scale).sum(-1)
+        self.ss = per_scale.square().sum(-1)
+        self.lengths = limb_lengths_mm.to(keypoints_px.device).double().expand_as(self.zz)
+        self.nearest = depth.detach().amin(-1)
+
+    def errors(self, z: Tensor, scale: float | Tensor) -> Tensor:
+        """(B, K) sums over limbs of squared length errors, mm^2, at K root depths an image."""
+        z = z[..., None]
+        squares = (self.zz[:, None] * z + 2 * scale * self.zs[:, None]) * z
+        squares = squares + scale**2 * self.ss[:, None]
+        return (squares.clamp_min(0).sqrt() - self.lengths[:, None]).square().sum(-1)
+
+    def best_depth(self, scale: float | Tensor, rounds: int = _ROUNDS) -> tuple[Tensor, Tensor]:
+        """(B,) root depths of the smallest error over the whole range, and these errors."""
+        device, dtype = self.nearest.device, torch.float64
+        span = math.log(_FARTHEST_MM / _NEAREST_MM)
+        steps = torch.linspace(0, span, _GRID, device=device, dtype=dtype).expand(len(self.zz), -1)
+        fine = torch.linspace(-1, 1, _FINE_GRID, device=device, dtype=dtype)
+        width = span / (_GRID - 1)
+        for _ in range(rounds + 1):
+            z = _NEAREST_MM * steps.exp() - scale * self.nearest[:, None]
+            error, index = self.errors(z, scale).min(-1)
+            middle = steps.gather(-1, index[:, None])
+            steps = (middle + width * fine).clamp(0, span)
+            width *= 2 / (_FINE_GRID - 1)
+        return z.gather(-1, index[:, None]).squeeze(-1), error
+
+    def newton_step(self, z: Tensor) -> Tensor:
+        """One step at scale 1 from (nearly) optimal z; it carries the gradient of the optimum.
+
+        With f'(z, inputs) = 0 at the optimum, dz = -(df'/d inputs) / f''. No step where f is not
+        convex, which is at the ends of the range.
+        """
+        z = z.detach()
+        lengths = ((self.zz * z[:, None] + 2 * self.zs) * z[:, None] + self.ss).clamp_min(1e-6)
+        lengths = lengths.sqrt()
+        slopes = (self.zz * z[:, None] + self.zs) / lengths
+        excess = lengths - self.lengths
+        first = (excess * slopes).sum(-1)
+        bends = (self.zz - slopes.square()) / lengths
+        second = (slopes.square() + excess * bends).sum(-1).detach()
+        usable = second > 1e-12
+        step = torch.where(usable, first, 0) / torch.where(usable, second, 1)
+        return z - torch.where(step.abs() < 1e-3 * z, step, 0)
+
+
+def root_depth(
+    keypoints_px: Float[Tensor, "batch joints 2"],
+    relative_depth_mm: Float[Tensor, "batch joints"],
+    intrinsics: Float[Tensor, "batch 3 3"],
+    limb_lengths_mm: Float[Tensor, " bones"] | Float[Tensor, "batch bones"],
+    skeleton: Skeleton = H36M17,
+) -> Float[Tensor, " batch"]:
+    """Depth of the root in the camera frame, mm, from known limb lengths (third mode of [32]).
+
+    The z that minimises the sum over limbs of (L(z) - L_train)^2, where joint j lies at depth
+    z + relative_depth_mm[j] on the ray through its pixel. The minimum is the global one over all z
+    that put the nearest joint between 50 mm and 50 m from the camera. Gradients with respect to
+    keypoints, depths, intrinsics and lengths are those of the optimum.
+
+    Args:
+        limb_lengths_mm: lengths of the bones that end in joints 1 to N-1, in joint order, for all
+            images or for each.
+
+    Raises:
+        InputError: shapes that do not fit the skeleton; values that are not finite.
+    """
+    limbs = _Limbs(keypoints_px, relative_depth_mm, intrinsics, limb_lengths_mm, skeleton)
+    with torch.no_grad():
+        best, _ = limbs.best_depth(1.0)
+    return limbs.newton_step(best).to(keypoints_px.dtype)
+
+
+@torch.no_grad()
+def depth_scale(
+    keypoints_px: Float[Tensor, "batch joints 2"],
+    ordinal_depth: Float[Tensor, "batch joints"],
+    intrinsics: Float[Tensor, "batch 3 3"],
+    limb_lengths_mm: Float[Tensor, " bones"] | Float[Tensor, "batch bones"],
+    skeleton: Skeleton = H36M17,
+) -> Float[Tensor, ""]:
+    """The one scale, mm per unit, that makes root-relative depths known up to scale metric.
+
+    It minimises the mean over images of the sum over limbs of (L - L_train)^2, with the best root
+    depth for each image (see `root_depth`); no 3D ground truth is used. A mean, so that all images
+    count: one whose 2D is far off pulls with all its weight. Sought among scales that give depths a
+    root mean square of 10 to 2000 mm.
+
+    Raises:
+        InputError: shapes that do not fit the skeleton; values that are not finite; depths that
+            are all equal.
+    """
+    limbs = _Limbs(keypoints_px, ordinal_depth, intrinsics, limb_lengths_mm, skeleton)
+    depth = ordinal_depth.double()
+    spread = (depth - depth[:, skeleton.root, None]).square().mean().sqrt().item()
+    if not spread > 0:
+        raise InputError("ordinal_depth: expected depths that differ, found all equal to the root")
+
+    def cost(log_scale: float, rounds: int) -> float:
+        return limbs.best_depth(math.exp(log_scale), rounds)[1].mean().item()
+
+    low, high = (math.log(mm / spread) for mm in _SPREAD_MM)
+    step = (high - low) / (_SCALE_GRID - 1)
+    grid = [low + step * k for k in range(_SCALE_GRID)]
+    best = min(grid, key=lambda value: cost(value, 1))
+    scale = math.exp(_golden_section(lambda value: cost(value, _ROUNDS), best - step, best + step))
+    return torch.tensor(scale, dtype=ordinal_depth.dtype, device=ordinal_depth.device)
+
+
+def _golden_section(cost: Callable[[float], float], low: float, high: float) -> float:
+    """Minimum of a function with one dip between two points, to 1e-5 of their distance."""
+    ratio = (math.sqrt(5) - 1) / 2
+    inner, outer = high - ratio * (high - low), low + ratio * (high - low)
+    at_inner, at_outer = cost(inner), cost(outer)
+    for _ in range(_GOLDEN_STEPS):
+        if at_inner < at_outer:
+            high, outer, at_outer = outer, inner, at_inner
+            inner = high - ratio * (high - low)
+            at_inner = cost(inner)
+        else:
+            low, inner, at_inner = inner, outer, at_outer
+            outer = low + ratio * (high - low)
+            at_outer = cost(outer)
+    return (low + high) / 2

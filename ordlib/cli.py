@@ -1,0 +1,148 @@
+"""The command line: reproduce, train, tables, predict. Exit status 2 for bad input."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ordlib.errors import InputError
+from ordlib.files import outputs_folder, outputs_root
+from ordlib.scales import SCALES, get_scale
+
+Action = Callable[[argparse.Namespace], int]
+
+# Imports inside the commands: Papermill and pandas take seconds that --help should not cost.
+
+
+def _reproduce(args: argparse.Namespace) -> int:
+    from ordlib.reproduce import NotebookFailed, reproduce, tables_text
+
+    options = {name: getattr(args, name) for name in ("only", "mocap", "outputs", "jobs", "force")}
+    try:
+        folder = reproduce(args.scale, args.seed, args.device, **options, say=_say)
+    except NotebookFailed as error:
+        print(f"ordlib: error: {error}", file=sys.stderr)
+        return 1
+    _say(f"\n{tables_text(folder)}".rstrip())
+    for part in ("notebooks", "figures", "tables"):
+        _say(f"{part + ':':<11}{folder / part}")
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    from ordlib import experiments
+    from ordlib.devices import resolve_device
+    from ordlib.reproduce import mocap_folder
+
+    resolve_device(args.device)
+    poses = mocap_folder(args.mocap)
+    for row in args.rows:
+        experiments.get_row(row)
+    experiments.train(
+        args.rows, args.scale, [args.seed], device=args.device, mocap=poses, jobs=args.jobs
+    )
+    _say(f"runs: {outputs_folder(args.scale, args.mocap) / 'runs'}")
+    return 0
+
+
+def _tables(args: argparse.Namespace) -> int:
+    from ordlib.reproduce import tables_text
+
+    folder = outputs_folder(args.scale, args.mocap)
+    text = tables_text(folder)
+    if not text:
+        raise InputError(
+            f"{folder / 'tables'}: expected CSV files, found none; "
+            f"`make reproduce SCALE={args.scale}` writes them"
+        )
+    _say(text)
+    return 0
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from ordlib.devices import resolve_device
+    from ordlib.predict import predict_files
+
+    if args.box and len(args.images) != 1:
+        raise InputError(f"--box: expected one image, found {len(args.images)}")
+    boxes = [tuple(args.box) if args.box else None for _ in args.images]
+    device = resolve_device(args.device)
+    out = args.out or outputs_root() / "local" / "predictions"
+    predict_files(args.images, boxes, args.row, args.scale, args.seed, device, out)
+    _say(f"figures and joints: {out}")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a positive whole number, found {text!r}")
+    return int(text)
+
+
+def _common() -> argparse.ArgumentParser:
+    """Options of every subcommand."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--scale", default="quick", help=f"{', '.join(SCALES)} (default: quick)")
+    common.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    common.add_argument("--seed", type=int, default=0, help="seed of every draw (default: 0)")
+    return common
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ordlib", description=(__doc__ or "").split(".")[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    poses = argparse.ArgumentParser(add_help=False)
+    poses.add_argument("--mocap", type=Path, metavar="DIR", help="BVH files that give the poses")
+    workers = argparse.ArgumentParser(add_help=False)
+    workers.add_argument("--jobs", type=_positive, metavar="N", help="networks trained at a time")
+
+    def command(
+        name: str, action: Action, text: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, parents=[_common(), *parents], help=text, description=f"{text}."
+        )
+        sub.set_defaults(action=action)
+        return sub
+
+    text = "Train what is missing, run the notebooks, print the tables"
+    sub = command("reproduce", _reproduce, text, poses, workers)
+    sub.add_argument("--only", metavar="09,04", help="numbers or names of the notebooks to run")
+    sub.add_argument("--outputs", type=Path, metavar="DIR", help="root of all results")
+    sub.add_argument("--force", action="store_true", help="do not continue an interrupted run")
+
+    sub = command("train", _train, "Train networks by row of a table", poses, workers)
+    sub.add_argument("rows", nargs="+", metavar="ROW", help="such as table1/depth/weak")
+
+    command("tables", _tables, "Print the tables of a scale", poses)
+
+    sub = command("predict", _predict, "Pose of the person in each image, as figure and JSON")
+    sub.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    sub.add_argument(
+        "--box",
+        nargs=3,
+        type=float,
+        metavar=("X", "Y", "SIDE"),
+        help="centre and side of the person's square in pixels (default: the whole image)",
+    )
+    sub.add_argument("--row", default="table1/volume2/full", help="network (default: %(default)s)")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="where figures and JSON files go")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, 1 for a failed notebook, 2 for bad input."""
+    args = _parser().parse_args(arguments)
+    try:
+        get_scale(args.scale)
+        return args.action(args)
+    except InputError as error:
+        print(f"ordlib: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nordlib: interrupted; the same command continues", file=sys.stderr)
+        return 130

@@ -1,0 +1,66 @@
+"""Ordinal depth relations between joints: who is closer to the camera."""
+
+import torch
+from jaxtyping import Bool, Float, Int, Int8
+from torch import Tensor
+
+from ordlib.checks import require_finite, require_same_shape, require_shape, single_precision
+from ordlib.errors import InputError
+
+
+def relations_from_depth(
+    depth_mm: Float[Tensor, "*batch joints"], tie_mm: float = 100.0
+) -> Int8[Tensor, "*batch joints joints"]:
+    """Relations r(i, j) of Section 3.1 from metric depth.
+
+    r(i, j) is +1 where joint i is closer (smaller z), -1 where j is closer, and 0 where their
+    depths differ by less than `tie_mm`. The matrix is antisymmetric.
+
+    Args:
+        depth_mm: depths in mm, absolute or root-relative, any leading dimensions.
+        tie_mm: smallest difference that counts as an order; 0 leaves ties to equal depths alone.
+
+    Raises:
+        InputError: negative or undefined `tie_mm`, depths that are not finite.
+    """
+    if not tie_mm >= 0:
+        raise InputError(f"tie_mm: expected 0 or more, found {tie_mm}")
+    require_finite("depth_mm", depth_mm)
+    depth = single_precision(depth_mm)
+    difference = depth.unsqueeze(-2) - depth.unsqueeze(-1)
+    return (difference.sign() * (difference.abs() >= tie_mm)).to(torch.int8)
+
+
+def ordinal_accuracy(
+    depth: Float[Tensor, "*batch joints"],
+    relations: Int[Tensor, "*batch joints joints"],
+    annotated: Bool[Tensor, "*batch joints joints"] | None = None,
+) -> Float[Tensor, "*batch"]:
+    """Share of strictly ordered pairs whose predicted depths are in the annotated order.
+
+    Counted are the pairs i < j with r(i, j) = +1 or -1 that are annotated; ties are left out, only
+    the upper triangle is read, and equal predicted depths count as wrong.
+
+    Args:
+        depth: predicted depths in any unit.
+        relations: +1 where joint i is closer than j.
+        annotated: pairs that carry a relation; None means every pair.
+
+    Returns:
+        A fraction in [0, 1] for each sample; NaN for a sample without a pair to count.
+
+    Raises:
+        InputError: shapes that do not fit, depths that are not finite.
+    """
+    joints = depth.shape[-1]
+    require_shape("relations", relations, *depth.shape, joints)
+    require_finite("depth", depth)
+    counted = (relations != 0).triu(1)
+    if annotated is not None:
+        require_same_shape("annotated", annotated, "relations", relations)
+        counted = counted & annotated
+    closer = depth.unsqueeze(-1) < depth.unsqueeze(-2)
+    farther = depth.unsqueeze(-1) > depth.unsqueeze(-2)
+    correct = counted & torch.where(relations > 0, closer, farther)
+    dtype = single_precision(depth).dtype
+    return correct.sum((-2, -1)).to(dtype) / counted.sum((-2, -1)).to(dtype)

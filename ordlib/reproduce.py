@@ -1,0 +1,292 @@
+"""Run the notebooks: train what they need, execute them in order, publish clean copies.
+
+A notebook names the networks it needs in a literal list `ROWS = [...]`. These are trained first,
+with their progress on the terminal and not in the notebook.
+"""
+
+import ast
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import pandas as pd
+import papermill
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from ordlib.devices import resolve_device
+from ordlib.errors import InputError
+from ordlib.files import digest, outputs_folder, outputs_root, replacing
+from ordlib.scales import get_scale
+
+PACKAGE = Path(__file__).parent
+NOTEBOOKS = PACKAGE.parent / "notebooks"
+Say = Callable[[str], None]
+
+
+class NotebookFailed(Exception):
+    """A notebook raised; the message says where its copy with the traceback lies."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook to be executed with one set of parameters.
+
+    Attributes:
+        source: the py:percent file.
+        parameters: values of the cell tagged `parameters`.
+        folder: results of this scale; the executed copy goes into its `notebooks`.
+    """
+
+    source: Path
+    parameters: dict[str, Any]
+    folder: Path
+
+    @property
+    def target(self) -> Path:
+        """The published copy."""
+        return self.folder / "notebooks" / f"{self.source.stem}.ipynb"
+
+    @property
+    def draft(self) -> Path:
+        """Where a copy with a traceback is kept, apart from the published ones."""
+        return self.folder / "drafts" / f"{self.source.stem}.ipynb"
+
+    @property
+    def mark(self) -> Path:
+        """Left beside the drafts until a run is complete: what an interrupted run has finished."""
+        return self.draft.with_suffix(".done")
+
+    def fingerprint(self) -> str:
+        """Digest of all that the published copy follows from, and of the copy itself."""
+        modules = sorted(PACKAGE.rglob("*.py"))
+        code = [path.read_text("utf-8") for path in (self.source, *modules, self.target)]
+        return digest([code, self.parameters])
+
+    def finished(self) -> bool:
+        """Whether an interrupted run has executed exactly this already."""
+        if not (self.target.exists() and self.mark.exists()):
+            return False
+        return self.mark.read_text("utf-8") == self.fingerprint()
+
+
+def find_notebooks(only: str | None = None, folder: Path | None = None) -> list[Path]:
+    """The notebooks in the order of their numbers.
+
+    Args:
+        only: numbers or names of the notebooks wanted, separated by commas; all without it.
+        folder: where to look; the repository's `notebooks` by default.
+
+    Raises:
+        InputError: there are no notebooks, or none of that number or name.
+    """
+    folder = NOTEBOOKS if folder is None else folder
+    found = sorted(folder.glob("[0-9]*_*.py"))
+    if not found:
+        raise InputError(f"{folder}: expected notebooks NN_name.py, found none")
+    if not only:
+        return found
+    wanted = [word.strip().removesuffix(".py") for word in only.split(",")]
+    unknown = [w for w in wanted if not any(w in _names(path) for path in found)]
+    if unknown:
+        known = ", ".join(path.stem for path in found)
+        raise InputError(f"notebook: expected one of {known}, found {', '.join(unknown)!r}")
+    return [path for path in found if _names(path) & set(wanted)]
+
+
+def _names(path: Path) -> set[str]:
+    number, _, name = path.stem.partition("_")
+    return {path.stem, number, name, str(int(number))}
+
+
+def needed_rows(source: Path) -> list[str]:
+    """Rows in the notebook's literal list `ROWS`, read without executing anything."""
+    try:
+        module = ast.parse(source.read_text("utf-8"))
+    except SyntaxError as error:
+        raise InputError(
+            f"{source.name}: expected Python, found in line {error.lineno}: {error.msg}"
+        ) from error
+    for node in module.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ROWS":
+            try:
+                return list(ast.literal_eval(node.value))
+            except ValueError as error:
+                raise InputError(
+                    f"{source.name}: ROWS: expected a list of plain strings, "
+                    f"found {ast.unparse(node.value)}"
+                ) from error
+    return []
+
+
+def mocap_folder(path: str | Path | None) -> str | None:
+    """Absolute name of a folder of motion capture, the same from wherever it was named."""
+    if path and not Path(path).is_dir():
+        raise InputError(f"mocap: expected a folder of BVH files, found no folder {path}")
+    return str(Path(path).resolve()) if path else None
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Environment variables for the kernels and workers started inside."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Drop what differs between two equal runs: cell ids, times, paths, versions."""
+    language = {"name": notebook.metadata.kernelspec.language}
+    kernel = dict(notebook.metadata.kernelspec)
+    notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": language})
+    for index, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{index:02d}"
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+    nbformat.validate(notebook)
+    return notebook
+
+
+def execute(job: Job) -> None:
+    """Execute one notebook and publish its clean copy.
+
+    Raises:
+        InputError: the notebook does not take the parameters.
+        NotebookFailed: a cell raised. The published copy stays as it was.
+    """
+    notebook = jupytext.read(job.source)
+    unknown = set(job.parameters) - set(papermill.inspect_notebook(notebook))
+    if unknown:
+        raise InputError(
+            f"{job.source.name}: expected the parameters {', '.join(job.parameters)} in the cell "
+            f"tagged 'parameters', found no {', '.join(sorted(unknown))}"
+        )
+    job.draft.parent.mkdir(parents=True, exist_ok=True)
+    job.mark.unlink(missing_ok=True)
+    partial = job.draft.with_suffix(".partial.ipynb")
+    try:
+        notebook = papermill.execute_notebook(
+            notebook,
+            partial,
+            job.parameters,
+            kernel_name="python3",
+            cwd=job.source.parent,
+            progress_bar=False,
+            coalesce_streams=True,
+            extra_arguments=["--log-level=ERROR"],
+        )
+    except (PapermillExecutionError, DeadKernelError) as error:
+        name = getattr(error, "ename", type(error).__name__)
+        if name == "KeyboardInterrupt":
+            raise KeyboardInterrupt from error
+        os.replace(partial, job.draft)
+        reason = getattr(error, "evalue", error)
+        raise NotebookFailed(
+            f"{job.source.name}: {name}: {reason}; see how far it came in {job.draft}"
+        ) from error
+    with replacing(job.target) as temporary:
+        temporary.write_text(nbformat.writes(_clean(notebook)) + "\n", "utf-8")
+    partial.unlink()
+    job.draft.unlink(missing_ok=True)
+    with replacing(job.mark) as temporary:
+        temporary.write_text(job.fingerprint(), "utf-8")
+
+
+def _execute_all(jobs: Sequence[Job], say: Say) -> None:
+    began, executed = time.monotonic(), 0
+    for position, job in enumerate(jobs, 1):
+        title = f"[{position}/{len(jobs)}] {job.source.stem}"
+        if job.finished():
+            say(f"{title}: finished before the interruption, kept")
+            continue
+        say(f"{title}: running")
+        execute(job)
+        executed += 1
+        elapsed = time.monotonic() - began
+        left = elapsed / executed * (len(jobs) - position)
+        say(f"{title}: done; elapsed {_span(elapsed)}, about {_span(left)} left")
+    for job in jobs:
+        job.mark.unlink(missing_ok=True)
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def tables_text(folder: Path) -> str:
+    """Every table of a results folder as aligned text; empty without tables."""
+    parts = []
+    for path in sorted((folder / "tables").glob("*.csv")):
+        text = pd.read_csv(path).to_string(index=False, na_rep="", float_format="{:.2f}".format)
+        parts.append(f"{path.stem}\n{text}\n")
+    return "\n".join(parts)
+
+
+def reproduce(
+    scale: str = "quick",
+    seed: int = 0,
+    device: str = "auto",
+    only: str | None = None,
+    mocap: str | Path | None = None,
+    outputs: str | Path | None = None,
+    jobs: int | None = None,
+    *,
+    force: bool = False,
+    notebooks: Path | None = None,
+    say: Say = lambda line: None,
+) -> Path:
+    """Train what the notebooks need, execute them and publish clean copies.
+
+    What an interrupted call has finished is not done again by the same call.
+
+    Args:
+        scale, seed, device: as the notebooks take them.
+        only: numbers or names of the notebooks wanted, separated by commas.
+        mocap: folder of BVH files that give the poses; the built-in prior without it.
+        outputs: root of all results; see `ordlib.files.outputs_root`.
+        jobs: worker processes that train; chosen from the machine without it.
+        force: execute again what an interrupted call has finished.
+        notebooks: folder of the notebooks.
+        say: called with one line of progress at a time.
+
+    Returns:
+        The folder of the results.
+
+    Raises:
+        InputError: unknown scale, device or notebook; no such folder of motion capture.
+        NotebookFailed: a notebook raised.
+    """
+    seeds = range(seed, seed + get_scale(scale).seeds)
+    resolve_device(device)
+    sources = find_notebooks(only, notebooks)
+    poses = mocap_folder(mocap)
+    parameters = {"scale": scale, "seed": seed, "device": device, "mocap": poses or ""}
+    root = Path(outputs or outputs_root()).resolve()
+    # One thread a kernel and fixed hashing: the same digits in the same order in each run.
+    with _environment(ORDLIB_OUTPUTS=str(root), OMP_NUM_THREADS="1", PYTHONHASHSEED="0"):
+        folder = outputs_folder(scale, poses)
+        work = [Job(source, parameters, folder) for source in sources]
+        if force:
+            for job in work:
+                job.mark.unlink(missing_ok=True)
+        rows = list(dict.fromkeys(row for source in sources for row in needed_rows(source)))
+        if rows:
+            from ordlib import experiments
+
+            say(f"Networks: {len(rows)} rows, scale {scale}, seeds {', '.join(map(str, seeds))}")
+            experiments.train(rows, scale, list(seeds), device=device, mocap=poses, jobs=jobs)
+        _execute_all(work, say)
+    return folder

@@ -1,0 +1,195 @@
+"""Loading the domains of the built-in benchmark."""
+
+import hashlib
+from functools import cache, lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ordlib.datasets import mocap as mocap_files
+from ordlib.datasets.mocap import MotionCapture
+from ordlib.errors import InputError
+from ordlib.files import digest, outputs_folder
+from ordlib.relations import relations_from_depth
+from ordlib.sample import PoseBatch
+from ordlib.scales import get_scale
+from ordlib.skeleton import H36M17, Skeleton
+from ordlib.synthetic.cache import Chunks, fetch
+from ordlib.synthetic.domains import DOMAINS, Domain
+from ordlib.synthetic.making import ORDINAL_JOINTS, Maker
+from ordlib.synthetic.people import mean_limb_lengths
+
+
+class SyntheticDataset:
+    """One split of a domain; a PoseDataset that reads from memory-mapped arrays.
+
+    Attributes:
+        name, split, skeleton, limb_lengths_mm: see ordlib.sample.PoseDataset.
+    """
+
+    skeleton: Skeleton = H36M17
+
+    def __init__(
+        self,
+        domain: Domain,
+        split: str,
+        arrays: dict[str, np.ndarray],
+        names: dict[str, list[str]],
+        rows: np.ndarray,
+    ) -> None:
+        self.name, self.split = domain.name, split
+        self._rows = rows
+        self._images = arrays["images"]
+        self._labels = {k: np.array(v) for k, v in arrays.items() if k not in ("images", "meta")}
+        self._meta = {
+            key: codes if key == "frame" else np.array(names[key])[codes]
+            for key, codes in zip(
+                ("subject", "action", "camera", "frame", "part"), arrays["meta"].T, strict=True
+            )
+        }
+        seen = torch.zeros(len(H36M17), dtype=torch.bool)
+        seen[list(range(len(H36M17)) if domain.metric else ORDINAL_JOINTS)] = True
+        self._seen = seen
+        self.limb_lengths_mm = _training_lengths(domain)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def batch(self, indices: np.ndarray | Tensor | list[int], device: str = "cpu") -> PoseBatch:
+        """The samples at `indices`, as tensors on `device`.
+
+        Raises:
+            InputError: an index beyond the data set.
+        """
+        chosen = np.asarray(indices, dtype=np.int64)
+        if chosen.size and not (chosen.min() >= 0 and chosen.max() < len(self)):
+            raise InputError(
+                f"indices: found {chosen.min()} to {chosen.max()}, expected 0 to {len(self) - 1}"
+            )
+        rows = self._rows[chosen]
+        tensors = {
+            name: torch.from_numpy(array[rows]).to(device) for name, array in self._labels.items()
+        }
+        joints = tensors.get("joints_mm")
+        seen = self._seen.to(device)
+        pairs = seen[:, None] & seen & ~torch.eye(len(seen), dtype=torch.bool, device=device)
+        return PoseBatch(
+            images=torch.from_numpy(self._images[rows]).to(device),
+            keypoints_px=tensors["keypoints_px"],
+            visible=seen.expand(len(rows), -1).contiguous(),
+            joints_mm=joints,
+            relations=(
+                tensors["relations"] if joints is None else relations_from_depth(joints[..., 2])
+            ),
+            annotated=pairs.expand(len(rows), -1, -1).contiguous(),
+            intrinsics=tensors["intrinsics"],
+            meta={key: values[rows] for key, values in self._meta.items()},
+        )
+
+
+def load(
+    name: str,
+    split: str,
+    scale: str,
+    seed: int,
+    *,
+    mocap: str | Path | None = None,
+    device: str = "cpu",
+) -> SyntheticDataset:
+    """A split of a domain; rendered when first asked for, then read from the outputs folder.
+
+    Args:
+        name: studio (splits train, test, and fit and val, which are train without S8 and S8
+            alone), duo (train, validation), wild (train, val) or shift (test).
+        split: see `name`.
+        scale: a name in ordlib.scales.SCALES.
+        seed: of poses, clothes, rooms, cameras and noise.
+        mocap: folder of BVH files that the poses come from.
+        device: where to render.
+
+    Raises:
+        InputError: unknown name, split or scale; unusable motion capture; a folder that cannot be
+            written.
+    """
+    domain, stored = _find(name, split)
+    sizes = get_scale(scale)
+    count = getattr(sizes, domain.splits[stored].size) // (2 if domain.splits[stored].halved else 1)
+    content = None if mocap is None else _content(Path(mocap))
+    key = {
+        **{"name": name, "split": stored, "seed": seed},
+        **{"count": count, "size": sizes.image_size, "mocap": content},
+    }
+
+    def make() -> tuple[dict[str, list[str]], Chunks]:
+        captured = None if mocap is None else _captured(Path(mocap), content)
+        maker = Maker(domain, stored, count, sizes.image_size, seed, captured, device)
+        return maker.names, maker.chunks()
+
+    folder = outputs_folder(scale, mocap) / "data" / f"{name}-{stored}-{digest(key)}"
+    arrays, names = fetch(folder, {**key, "source": _source()}, count, make)
+    people = (domain.splits[stored].views or {}).get(split, names["subject"])
+    kept = np.isin(np.array(names["subject"])[arrays["meta"][:, 0]], people)
+    return SyntheticDataset(domain, split, arrays, names, np.flatnonzero(kept))
+
+
+def _find(name: str, split: str) -> tuple[Domain, str]:
+    """The domain, and the stored split that has this split. Raises InputError for other names."""
+    if name not in DOMAINS:
+        raise InputError(f"name: expected one of {', '.join(DOMAINS)}, found {name!r}")
+    domain = DOMAINS[name]
+    for stored, facts in domain.splits.items():
+        if split in (stored, *(facts.views or ())):
+            return domain, stored
+    raise InputError(f"split: {name} has {', '.join(domain.split_names)}, found {split!r}")
+
+
+def _training_lengths(domain: Domain) -> Float[Tensor, " bones"]:
+    """Means over the domain's training subjects; those of `studio` where it has none."""
+    if domain.name == "duo":
+        return domain.limb_lengths_mm.mean(0)
+    return mean_limb_lengths()
+
+
+@lru_cache(maxsize=1)
+def _captured(folder: Path, content: str | None) -> MotionCapture:
+    """Poses of a folder with this content: several splits in a row share one reading."""
+    return mocap_files.load(folder)
+
+
+def _content(folder: Path) -> str:
+    """Digest of the BVH files of a folder, without reading what is in them.
+
+    Raises:
+        InputError: there is none, or one cannot be read.
+    """
+    found = [folder] if folder.is_file() else sorted(folder.rglob("*"))
+    files = [path for path in found if path.suffix.lower() == ".bvh"]
+    if not files:
+        mocap_files.load(folder)  # says what is wrong
+    try:
+        return digest([(str(p.relative_to(folder)), _sha256(p)) for p in files])
+    except OSError as error:
+        raise InputError(
+            f"{error.filename}: could not be read: {error.strerror}; expected a BVH file"
+        ) from error
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@cache
+def fingerprint(mocap: str | Path | None = None) -> str:
+    """Digest of all that the images of a scale and seed follow from: code and poses."""
+    return digest([_source(), None if mocap is None else _content(Path(mocap))])
+
+
+@cache
+def _source() -> str:
+    """Digest of the code that makes the images, so that other code's images are not used."""
+    package = Path(__file__).parents[1]
+    others = [package / name for name in ("camera.py", "datasets/bvh.py", "datasets/mocap.py")]
+    return digest([path.read_text() for path in (*sorted(package.glob("synthetic/*.py")), *others)])

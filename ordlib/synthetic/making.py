@@ -1,0 +1,167 @@
+"""Making the samples of a domain, a chunk at a time."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import roma
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from ordlib.camera import crop_intrinsics, pose_box, project
+from ordlib.datasets.mocap import MotionCapture
+from ordlib.relations import relations_from_depth
+from ordlib.skeleton import H36M17, LSP14
+from ordlib.synthetic.body import Appearance, sample_appearance
+from ordlib.synthetic.domains import Domain, generator
+from ordlib.synthetic.people import sample_limb_lengths
+from ordlib.synthetic.render import render
+from ordlib.synthetic.scenes import Scene, sample_scene
+from ordlib.synthetic.sources import ClipPoses, PoseSource, PriorPoses, evenly
+from ordlib.synthetic.views import film, place_cameras
+
+CHUNK = 500
+"""Images made at a time: it bounds memory, and each chunk has its own random generator."""
+
+_COVERED = (*LSP14.joints, "thorax")  # LSP's neck is the thorax
+ORDINAL_JOINTS = tuple(j for j, name in enumerate(H36M17.joints) if name in _COVERED)
+"""The joints of H36M17 that LSP's 14 joints cover."""
+
+
+def _face_up(scene: Scene, up: Float[Tensor, "batch 3"]) -> Scene:
+    """The scene, ground and light, turned so that its `up` is the camera's."""
+    axis = torch.linalg.cross(scene.up, up)
+    sine = axis.norm(dim=-1, keepdim=True)
+    angle = torch.atan2(sine, (scene.up * up).sum(-1, keepdim=True))
+    turn = roma.rotvec_to_rotmat(F.normalize(axis, dim=-1) * angle)
+    light = (turn @ scene.light[..., None])[..., 0]
+    return Scene(**{**vars(scene), "up": up, "light": light})
+
+
+class Maker:
+    """Makes the samples of one stored split.
+
+    Args:
+        domain, split: what to make.
+        count: images in all.
+        size: side of the crop, pixels.
+        seed: of everything random; people and rooms are the same in all splits of a seed.
+        mocap: poses to use in place of the built-in ones.
+        device: where to render.
+
+    Raises:
+        InputError: too few motion capture clips.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        split: str,
+        count: int,
+        size: int,
+        seed: int,
+        mocap: MotionCapture | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.domain, self.split = domain, domain.splits[split]
+        self.count, self.size, self._device = count, size, device
+        self._key = (seed, domain.name, split)
+        self.source: PoseSource = (
+            PriorPoses(domain, split, seed) if mocap is None else ClipPoses(mocap, self.split)
+        )
+        self._person = torch.tensor([domain.people.index(p) for p in self.split.people])
+        looks = generator(seed, domain.name, "people")
+        self._looks = sample_appearance(max(len(domain.people), 1), domain.style, looks)
+        cameras = domain.cameras.count
+        centre = torch.tensor([[0.0, -900.0, 0.0]]).expand(cameras, 3)
+        room = generator(domain.name, "rig")
+        self._rig = place_cameras(domain.cameras, cameras, centre, room) if cameras else None
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """What the codes in `meta` index."""
+        return {
+            "subject": list(self.split.people) or [""],
+            "action": list(self.source.actions),
+            "camera": [f"C{k + 1}" for k in range(self.domain.cameras.count)] or [""],
+            "part": list(self.domain.parts),
+        }
+
+    def chunks(self) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+        """Rows and their arrays, in order: see `_labels`, and `images` (B, 3, size, size) uint8."""
+        for start in range(0, self.count, CHUNK):
+            rows = slice(start, min(start + CHUNK, self.count))
+            arrays = self._chunk(torch.arange(rows.start, rows.stop), start // CHUNK)
+            yield rows, {name: array.cpu().numpy() for name, array in arrays.items()}
+
+    def _chunk(self, index: Tensor, number: int) -> dict[str, Tensor]:
+        draws = generator(*self._key, number)
+        meta = self._meta(index, draws)
+        lengths, looks = self._people(meta[:, 0], draws)
+        poses, meta[:, 1] = self.source.draw(index, meta[:, 0], lengths, draws)
+        joints, intrinsics, up = film(poses, self.domain.cameras, self._rig, meta[:, 2], draws)
+        centre_px, side_px = pose_box(project(joints, intrinsics))
+        intrinsics = crop_intrinsics(intrinsics, centre_px, side_px, self.size)
+        images = torch.empty(len(index), 3, self.size, self.size, dtype=torch.uint8)
+        for part, (_, kind) in enumerate(self.domain.parts.values()):
+            rows = (meta[:, 4] == part).nonzero()[:, 0]
+            if len(rows):
+                scene = _face_up(self._scenes(kind, meta[rows, 2], draws), up[rows])
+                images[rows] = self._render(
+                    joints[rows], intrinsics[rows], looks.take(rows), scene, draws
+                )
+        return {"images": images, "meta": meta, **self._labels(joints, intrinsics)}
+
+    def _meta(self, index: Tensor, draws: Generator) -> Tensor:
+        """Codes (B, 5): subject, action (set later), camera, frame, part."""
+        people = max(len(self.split.people), 1)
+        subject = (index // len(self.domain.actions)) % people
+        cameras = max(self.domain.cameras.count, 1)
+        camera = torch.randint(cameras, index.shape, generator=draws)
+        part = evenly(index, [w for w, _ in self.domain.parts.values()], math.sqrt(2))
+        return torch.stack([subject, torch.zeros_like(index), camera, index, part], -1)
+
+    def _people(self, subject: Tensor, draws: Generator) -> tuple[Tensor, Appearance]:
+        """Bone lengths and looks; of new people where the domain names none."""
+        if len(self._person):
+            person = self._person[subject]
+            return self.domain.limb_lengths_mm[person], self._looks.take(person)
+        looks = sample_appearance(len(subject), self.domain.style, draws)
+        return sample_limb_lengths(len(subject), draws), looks
+
+    def _scenes(self, kind: str, camera: Tensor, draws: Generator) -> Scene:
+        """A room's cameras each see one scene; elsewhere each image has its own."""
+        if not self.domain.cameras.count:
+            return sample_scene(len(camera), kind, draws)
+        room = generator(self._key[0], self.domain.name, "room")
+        return sample_scene(self.domain.cameras.count, kind, room).take(camera)
+
+    def _render(
+        self, joints: Tensor, intrinsics: Tensor, looks: Appearance, scene: Scene, draws: Generator
+    ) -> Tensor:
+        noise = draws  # a generator belongs to one device
+        if torch.device(self._device).type != "cpu":
+            number = int(torch.randint(2**40, (), generator=draws))
+            noise = Generator(self._device).manual_seed(number)
+        joints, intrinsics = joints.to(self._device), intrinsics.to(self._device)
+        looks, scene = looks.to(self._device), scene.to(self._device)
+        return render(joints, intrinsics, looks, scene, self.size, noise).cpu()
+
+    def _labels(self, joints: Tensor, intrinsics: Tensor) -> dict[str, Tensor]:
+        """What the domain gives: metric joints, or ordinal relations and nothing metric."""
+        keypoints = project(joints, intrinsics)
+        labels = {"intrinsics": intrinsics, "keypoints_px": keypoints}
+        if self.domain.metric:
+            return {**labels, "joints_mm": joints}
+        hidden = torch.ones(len(H36M17), dtype=torch.bool)
+        hidden[list(ORDINAL_JOINTS)] = False
+        relations = relations_from_depth(joints[..., 2])
+        relations[:, hidden] = 0
+        relations[:, :, hidden] = 0
+        return {
+            "intrinsics": intrinsics,
+            "keypoints_px": keypoints.masked_fill(hidden[:, None], 0.0),
+            "relations": relations,
+        }

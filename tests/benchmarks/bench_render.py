@@ -1,0 +1,48 @@
+"""Images a second of the renderer at 64 px on two threads, and the body's share of the time."""
+
+import time
+
+import pytest
+import torch
+
+from ordlib.synthetic.body import sample_appearance
+from ordlib.synthetic.render import render, trace
+from ordlib.synthetic.scenes import KINDS, sample_scene
+
+COUNT, SIZE = 256, 64
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def _standing(generator: torch.Generator) -> torch.Tensor:
+    """(COUNT, 17, 3) mm: people with arms spread, turned at random."""
+    x = [0, -134, -145, -150, 134, 145, 150, 0, 0, 0, 0, 145, 420, 660, -145, -420, -660]
+    y = [0, 0, 449, 890, 0, 449, 890, -238, -490, -587, -702, -440, -430, -400, -440, -430, -400]
+    z = [0, 0, -10, 10, 0, -10, 10, 10, 0, -64, -50, 0, 5, 0, 0, 5, 0]
+    angle = torch.rand(COUNT, 1, generator=generator) * 2 * torch.pi
+    x, y, z = (torch.tensor(v, dtype=torch.float32) for v in (x, y, z))
+    return torch.stack(
+        [x * angle.cos() + z * angle.sin(), y.expand(COUNT, -1), z * angle.cos() - x * angle.sin()],
+        -1,
+    ) + torch.tensor([0.0, 0.0, 4500.0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_per_second(benchmark, two_threads, kind):
+    generator = torch.Generator().manual_seed(0)
+    joints = _standing(generator)
+    intrinsics = torch.tensor([[140.0, 0, 32], [0, 140.0, 32], [0, 0, 1]]).expand(COUNT, 3, 3)
+    people = sample_appearance(COUNT, "wild", generator)
+    scene = sample_scene(COUNT, kind, generator)
+    benchmark(render, joints, intrinsics, people, scene, SIZE, generator)
+    start = time.perf_counter()
+    trace(joints, intrinsics, people, SIZE)
+    body_s = time.perf_counter() - start
+    benchmark.extra_info["images_per_second"] = COUNT / benchmark.stats["min"]
+    benchmark.extra_info["body_share_of_time"] = body_s / benchmark.stats["min"]
