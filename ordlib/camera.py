@@ -20,10 +20,10 @@ BOX_MARGIN_PX = 40.0
 
 # The nearest joint is sought between these distances from the camera.
 _NEAREST_MM, _FARTHEST_MM = 50.0, 50_000.0
-_GRID, _ROUNDS, _FINE_GRID = 96, 4, 17
+_GRID, _ROUNDS, _FINE_GRID = 80, 4, 17
 # Spread (root mean square) that scaled depths may have; that of real poses is about 200 mm.
 _SPREAD_MM = (10.0, 2000.0)
-_SCALE_GRID, _GOLDEN_STEPS = 40, 24
+_SCALE_GRID, _GOLDEN_STEPS = 24, 18
 
 
 def project(
@@ -150,14 +150,17 @@ class _Limbs:
         self.lengths = limb_lengths_mm.to(keypoints_px.device).double().expand_as(self.zz)
         self.nearest = depth.detach().amin(-1)
 
-    def errors(self, z: Tensor, scale: float | Tensor) -> Tensor:
-        """(B, K) sums over limbs of squared length errors, mm^2, at K root depths an image."""
-        z = z[..., None]
-        squares = (self.zz[:, None] * z + 2 * scale * self.zs[:, None]) * z
-        squares = squares + scale**2 * self.ss[:, None]
-        return (squares.clamp_min(0).sqrt() - self.lengths[:, None]).square().sum(-1)
+    def errors(self, z: Tensor, scale: float) -> Tensor:
+        """(B, K) sums over limbs of squared length errors, mm^2, at K root depths an image.
 
-    def best_depth(self, scale: float | Tensor, rounds: int = _ROUNDS) -> tuple[Tensor, Tensor]:
+        Not differentiable: `newton_step` carries the gradient.
+        """
+        powers = torch.stack([z * z, z, torch.ones_like(z)], -1)
+        terms = torch.stack([self.zz, 2 * scale * self.zs, scale**2 * self.ss], 1)
+        lengths = (powers @ terms).clamp_min_(0).sqrt_()
+        return lengths.sub_(self.lengths[:, None]).square_().sum(-1)
+
+    def best_depth(self, scale: float, rounds: int = _ROUNDS) -> tuple[Tensor, Tensor]:
         """(B,) root depths of the smallest error over the whole range, and these errors."""
         device, dtype = self.nearest.device, torch.float64
         span = math.log(_FARTHEST_MM / _NEAREST_MM)
@@ -250,12 +253,12 @@ def depth_scale(
     step = (high - low) / (_SCALE_GRID - 1)
     grid = [low + step * k for k in range(_SCALE_GRID)]
     best = min(grid, key=lambda value: cost(value, 1))
-    scale = math.exp(_golden_section(lambda value: cost(value, _ROUNDS), best - step, best + step))
+    scale = math.exp(_golden_section(lambda value: cost(value, 3), best - step, best + step))
     return torch.tensor(scale, dtype=ordinal_depth.dtype, device=ordinal_depth.device)
 
 
 def _golden_section(cost: Callable[[float], float], low: float, high: float) -> float:
-    """Minimum of a function with one dip between two points, to 1e-5 of their distance."""
+    """Minimum of a function with one dip between two points, to 1e-4 of their distance."""
     ratio = (math.sqrt(5) - 1) / 2
     inner, outer = high - ratio * (high - low), low + ratio * (high - low)
     at_inner, at_outer = cost(inner), cost(outer)

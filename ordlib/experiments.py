@@ -300,12 +300,13 @@ def train(
 
 def _side_by_side(one: Any, pending: list[tuple[str, int]], count: int) -> None:
     context = multiprocessing.get_context("spawn")
-    places = context.Queue()
+    lock, places = context.RLock(), context.Queue()
+    tqdm.set_lock(lock)
     for place in range(count):
         places.put(place)
     with (
         ProcessPoolExecutor(
-            count, context, initializer=_start_worker, initargs=(tqdm.get_lock(), places)
+            count, context, initializer=_start_worker, initargs=(lock, places)
         ) as pool,
         tqdm(total=len(pending), desc="networks", position=count, disable=None) as bar,
     ):

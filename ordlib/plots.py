@@ -5,6 +5,7 @@ Colours: right limbs orange, left limbs blue, trunk grey; weak supervision purpl
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,7 +23,7 @@ from ordlib.skeleton import H36M17, Skeleton
 SIDE_COLOURS = {"right": "#e66101", "left": "#2b7bba", "trunk": "#555555"}
 WEAK, FULL, PUBLISHED = "#7b3294", "#1b7837", "#999999"
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "figure.dpi": 80,
     "savefig.dpi": 110,
     "font.size": 9,
@@ -34,7 +35,7 @@ STYLE = {
 
 def use_style() -> None:
     """Set the look of all notebooks' figures, and let Plotly store data instead of its library."""
-    plt.rcParams.update(STYLE)
+    plt.style.use(STYLE)
     pio.renderers.default = "plotly_mimetype"
 
 

@@ -1,13 +1,18 @@
-"""Tables of reproduced numbers beside published ones, with bootstrap intervals."""
+"""Tables of reproduced numbers beside published ones, with bootstrap intervals and verdicts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
-from ordlib import published
-from ordlib.experiments import ROWS, Run
+from ordlib import published, synthetic
+from ordlib.experiments import Run
 from ordlib.files import replacing
 
 DRAWS = 2000
@@ -27,25 +32,25 @@ TABLE_1_COLUMNS = {
 Interval = tuple[float, float, float]
 
 
-def _resampled(samples: int, seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of test samples and of seeds for every bootstrap draw, always the same ones."""
-    generator = np.random.default_rng(0)
-    return (
-        generator.integers(0, samples, (DRAWS, samples)),
-        generator.integers(0, seeds, (DRAWS, seeds)),
-    )
+@lru_cache(maxsize=2)
+def _counts(samples: int) -> np.ndarray:
+    """How often each bootstrap draw takes each test sample, (DRAWS, samples), always the same."""
+    taken = np.random.default_rng(0).integers(0, samples, (DRAWS, samples))
+    taken += samples * np.arange(DRAWS)[:, None]
+    return np.bincount(taken.ravel(), minlength=DRAWS * samples).reshape(DRAWS, samples) * 1.0
 
 
 def _bootstrap_means(values: np.ndarray) -> np.ndarray:
     """Means of (seeds, samples) values over resampled test samples and seeds, (DRAWS,)."""
-    samples, seeds = _resampled(values.shape[1], values.shape[0])
-    # one seed at a time: (DRAWS, seeds) means, then a resampled choice among the seeds
-    by_seed = np.stack([np.nanmean(row[samples], axis=1) for row in values], axis=1)
+    counts, known = _counts(values.shape[1]), np.isfinite(values)
+    with np.errstate(invalid="ignore"):  # a draw may hold no value at all, and is nan
+        by_seed = (counts @ np.where(known, values, 0).T) / (counts @ known.T)
+    seeds = np.random.default_rng(1).integers(0, len(values), (DRAWS, len(values)))
     return np.take_along_axis(by_seed, seeds, axis=1).mean(axis=1)
 
 
 def _interval(centre: float, draws: np.ndarray) -> Interval:
-    low, high = np.percentile(draws, [2.5, 97.5])
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
     return float(centre), float(low), float(high)
 
 
@@ -69,8 +74,8 @@ def ratio_interval(over: np.ndarray, under: np.ndarray) -> Interval:
 
 
 def per_sample(runs: Sequence[Run], metric: str) -> np.ndarray:
-    """A metric of one row's runs, (seeds, samples)."""
-    return np.stack([run.predictions[metric].numpy() for run in runs])
+    """A metric of one row's runs, (seeds, samples), float64."""
+    return np.stack([run.predictions[metric].double().numpy() for run in runs])
 
 
 def table1(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
@@ -92,22 +97,149 @@ def table1(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
     return pd.DataFrame(records, columns=COLUMNS)
 
 
+def _weak_over_full(means: Mapping[str, Any], architecture: str) -> Any:
+    return means[f"table1/{architecture}/weak"] / means[f"table1/{architecture}/full"]
+
+
+ARCHITECTURES = tuple(
+    row.split("/")[1] for row in published.table(1)["row"] if row.endswith("/weak")
+)
+"""The four architectures of Table 1, in its order."""
+
+
 def gaps(runs: Mapping[str, Sequence[Run]], metric: str = "mpjpe") -> pd.DataFrame:
-    """For each architecture of Table 1 the ratio weak / full, published and reproduced.
+    """For each architecture of Table 1 the ratio weak / full of a metric.
 
     Returns:
-        Columns `architecture`, `published`, `reproduced`, `ci_low`, `ci_high`.
+        Columns `architecture`, `metric`, `published` (nan but for `mpjpe`, the only metric that the
+        paper prints), `reproduced`, `ci_low`, `ci_high`.
     """
-    printed = published.table(1).set_index("row")["avg_error_mm"]
-    names = [row.removesuffix("/weak") for row in printed.index if ROWS[row].weak]
-    records = [
-        (name.removeprefix("table1/"), printed[f"{name}/weak"] / printed[f"{name}/full"])
-        + ratio_interval(*(per_sample(runs[f"{name}/{kind}"], metric) for kind in ("weak", "full")))
-        for name in names
-    ]
-    return pd.DataFrame(
-        records, columns=["architecture", "published", "reproduced", "ci_low", "ci_high"]
-    )
+    printed, records = _printed(metric), []
+    for name in ARCHITECTURES:
+        rows = (f"table1/{name}/weak", f"table1/{name}/full")
+        interval = ratio_interval(*(per_sample(runs[row], metric) for row in rows))
+        records.append((name, metric, _weak_over_full(printed, name), *interval))
+    columns = ["architecture", "metric", "published", "reproduced", "ci_low", "ci_high"]
+    return pd.DataFrame(records, columns=columns)
+
+
+def _printed(metric: str) -> dict[str, float]:
+    """The paper's error of each row of Table 1; nan for a metric that it does not print."""
+    rows = published.table(1).set_index("row")["avg_error_mm"]
+    return {row: value if metric == "mpjpe" else np.nan for row, value in rows.items()}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement of the paper as a number that lies on one side of a bound.
+
+    Attributes:
+        text: the statement in words.
+        quantity: from the mean error of every row to the number that is judged.
+        bound: what it is held against; None for the number that the paper's own errors give.
+        above: whether the statement says that the number is above the bound, not below.
+        metric: which error; the paper prints `mpjpe` alone.
+    """
+
+    text: str
+    quantity: Callable[[Mapping[str, Any]], Any]
+    bound: float | None = None
+    above: bool = False
+    metric: str = "mpjpe"
+
+
+def _largest_gap(means: Mapping[str, Any]) -> Any:
+    return np.maximum.reduce([_weak_over_full(means, name) for name in ARCHITECTURES])
+
+
+def _growth(means: Mapping[str, Any]) -> Any:
+    """How much the ratio of the two hourglasses exceeds the largest of the others."""
+    *others, last = (_weak_over_full(means, name) for name in ARCHITECTURES)
+    return last - np.maximum.reduce(others)
+
+
+def _over(first: str, second: str, kind: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda means: means[f"table1/{first}/{kind}"] / means[f"table1/{second}/{kind}"]
+
+
+STATEMENTS = (
+    Statement("competitive in all cases: largest ratio weak / full", _largest_gap),
+    *(
+        Statement(
+            f"{name}: ratio weak / full as small", partial(_weak_over_full, architecture=name)
+        )
+        for name in ARCHITECTURES
+    ),
+    *(
+        Statement(f"gap grows only with two hourglasses: {word}", _growth, 0.0, True, metric)
+        for word, metric in (
+            ("error", "mpjpe"),
+            ("error with 2D given", "mpjpe_given_2d"),
+            ("depth error", "depth_error"),
+        )
+    ),
+    *(
+        Statement(f"{text}, {kind}: ratio of errors", _over(first, second, kind), 1.0)
+        for text, first, second in (
+            ("volume better than coordinates", "volume1", "coordinate"),
+            ("two hourglasses better than one", "volume2", "volume1"),
+        )
+        for kind in ("weak", "full")
+    ),
+)
+"""What Section 4.3 and Table 1 say about the eight rows."""
+
+
+def verdict(low: float, high: float, bound: float, above: bool = False) -> str:
+    """Whether an interval lies on the stated side of a bound.
+
+    Returns:
+        `reproduced` if all of it does (the bound included), `not reproduced` if none of it does,
+        `undecided` if the bound is inside it or a number is missing.
+    """
+    if above:
+        low, high, bound = -high, -low, -bound
+    if high <= bound:
+        return "reproduced"
+    return "not reproduced" if low > bound else "undecided"
+
+
+def judge(
+    runs: Mapping[str, Sequence[Run]], statements: Sequence[Statement] = STATEMENTS
+) -> pd.DataFrame:
+    """Each statement with its published and its reproduced number and a verdict.
+
+    All rows are resampled together, as they share their test images.
+
+    Returns:
+        Columns `statement`, `published`, `bound` (with its side), `reproduced`, `ci_low`,
+        `ci_high`, `verdict`.
+    """
+    records = []
+    for one in statements:
+        values = {row: per_sample(runs[row], one.metric) for row in _printed(one.metric)}
+        stated = float(one.quantity(_printed(one.metric)))
+        centre = one.quantity({row: np.nanmean(v, axis=1).mean() for row, v in values.items()})
+        draws = one.quantity({row: _bootstrap_means(v) for row, v in values.items()})
+        interval = _interval(centre, draws)
+        bound = stated if one.bound is None else one.bound
+        side = f"{'>=' if one.above else '<='} {bound:.3f}"
+        judged = verdict(*interval[1:], bound, one.above)
+        records.append((one.text, stated, side, *interval, judged))
+    columns = ["statement", "published", "bound", "reproduced", "ci_low", "ci_high", "verdict"]
+    return pd.DataFrame(records, columns=columns)
+
+
+def truth(run: Run, mocap: str | None = None) -> tuple[Tensor, np.ndarray]:
+    """Root-relative 3D joints (samples, N, 3) in mm and the actions of a run's test images."""
+    dataset = synthetic.load("studio", run.row.test_split, run.scale.name, run.seed, mocap=mocap)
+    # in parts: the images come along, and at full size they would fill the memory
+    parts = np.array_split(np.arange(len(dataset)), -(-len(dataset) // 256))
+    batches = [dataset.batch(part) for part in parts]
+    joints = torch.cat([batch.joints_mm for batch in batches if batch.joints_mm is not None])
+    root = dataset.skeleton.root
+    actions = np.concatenate([batch.meta["action"] for batch in batches])
+    return joints - joints[:, root, None], actions
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -49,6 +49,7 @@ class PoseBatch:
         return replace(self, **moved)
 
 
+@runtime_checkable
 class PoseDataset(Protocol):
     """What every data set offers; samples are made when asked for.
 

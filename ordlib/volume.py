@@ -123,8 +123,9 @@ def decode_xy(
 ) -> Float[Tensor, "batch joints 2"]:
     """Position (x, y) of each heatmap in heatmap pixels, the centre of the first pixel at 0.5.
 
-    The mean position over the 3 x 3 pixels around the maximum, those outside the map left out.
-    Finer than the maximum, and unlike the mean over the map not drawn away by a second mode.
+    The vertex of the parabola through the logarithms of the maximum and its two neighbours, along
+    each axis: exact for Gaussians, whereas a mean over so few pixels is drawn to the middle one,
+    and a mean over the whole map to a second mode. At the border the pixel's centre.
 
     Raises:
         InputError: heatmaps without four dimensions.
@@ -136,11 +137,20 @@ def decode_xy(
     height, width = p_xy.shape[-2:]
     flat = p_xy.flatten(2)
     best = flat.detach().argmax(-1, keepdim=True)
-    dy, dx = torch.meshgrid(*2 * (torch.arange(-1, 2, device=p_xy.device),), indexing="ij")
-    dy, dx = dy.flatten(), dx.flatten()
-    y, x = best // width + dy, best % width + dx
-    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    window = flat.gather(-1, torch.where(inside, y * width + x, best)) * inside
-    weights = window / window.sum(-1, keepdim=True).clamp_min(torch.finfo(p_xy.dtype).tiny)
-    offset = torch.stack([(weights * dx).sum(-1), (weights * dy).sum(-1)], -1)
-    return offset + torch.cat([best % width, best // width], -1) + 0.5
+    y, x = best // width, best % width
+    offset = torch.cat(
+        [_vertex(flat, best, x, 1, width), _vertex(flat, best, y, width, height)], -1
+    )
+    return offset + torch.cat([x, y], -1) + 0.5
+
+
+def _vertex(flat: Tensor, best: Tensor, place: Tensor, step: int, size: int) -> Tensor:
+    """Offset of the parabola's vertex from the maximum along one axis, within half a pixel."""
+    inside = (place > 0) & (place < size - 1)
+    near = torch.cat([torch.where(inside, best + k * step, best) for k in (-1, 0, 1)], -1)
+    smallest = torch.finfo(flat.dtype).tiny
+    before, middle, after = flat.gather(-1, near).clamp_min(smallest).log().split(1, -1)
+    bend = 2 * middle - before - after
+    usable = inside & (bend > 0)
+    offset = torch.where(usable, after - before, 0) / (2 * torch.where(usable, bend, 1))
+    return offset.clamp(-0.5, 0.5)

@@ -98,8 +98,8 @@ def sample_appearance(people: int, style: str, generator: Generator) -> Appearan
         raise InputError(f"style: found {style!r}, expected one of {', '.join(STYLES)}")
     wild = style == "wild"
     spread = 0.16 if wild else 0.10
-    build = _uniform(generator, 1 - spread, 1 + spread, people, 1)
-    factors = build * _uniform(generator, 0.93, 1.07, people, 3)
+    bulk = _uniform(generator, 1 - spread, 1 + spread, people, 1)
+    factors = bulk * _uniform(generator, 0.93, 1.07, people, 3)
     head = _uniform(generator, 0.96, 1.04, people, 1)
     bald = _uniform(generator, 0, 1, people, 1) < 0.08
     hair = torch.where(bald, 0.85 * head, head * _uniform(generator, 0.97, 1.08, people, 1))

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Generator, Tensor
 
 from ordlib.errors import InputError
-from ordlib.synthetic import body as b
+from ordlib.synthetic import body
 from ordlib.synthetic.body import Appearance, Bodies
 from ordlib.synthetic.scenes import Scene, background
 
@@ -119,7 +119,7 @@ def trace(
     grid = _grid(size, joints_mm.device)
     results = []
     for rows in _chunks(len(joints_mm), size, joints_mm.device):
-        bodies = b.build(joints_mm[rows], appearance.take(rows))
+        bodies = body.build(joints_mm[rows], appearance.take(rows))
         results.append(_closest(bodies, _unproject(intrinsics[rows], size), grid))
     part, inverse = _unpack(torch.cat(results).unflatten(1, (size, size)))
     return Trace(part, 1 / inverse)
@@ -186,17 +186,19 @@ def _material(hits: _Hits, bodies: Bodies, appearance: Appearance) -> Tensor:
     sleeve, leg, hem = appearance.cut[hits.image].unbind(1)
     _, hair, shirt, _, trousers, _, shoes = range(7)
     material = torch.zeros_like(wear)
-    material = torch.where((wear == b.TORSO), torch.where(along > hem, shirt, trousers), material)
-    material = torch.where((wear == b.ARM) & (along < sleeve), shirt, material)
-    material = torch.where((wear == b.LEG) & (along < leg), trousers, material)
-    material = torch.where(wear == b.FOOT, shoes, material)
-    material = torch.where(wear == b.HAIR, hair, material)
+    material = torch.where(
+        (wear == body.TORSO), torch.where(along > hem, shirt, trousers), material
+    )
+    material = torch.where((wear == body.ARM) & (along < sleeve), shirt, material)
+    material = torch.where((wear == body.LEG) & (along < leg), trousers, material)
+    material = torch.where(wear == body.FOOT, shoes, material)
+    material = torch.where(wear == body.HAIR, hair, material)
     side, front, up = hits.unit.unbind(1)
     beard = (appearance.beard[hits.image] > 0) & (up < -0.35) & (front > -0.1)
     eyes = ((side.abs() - 0.36) / 0.17) ** 2 + ((up - 0.05) / 0.1) ** 2 < 1
     brows = ((side.abs() - 0.36) / 0.24) ** 2 + ((up - 0.26) / 0.06) ** 2 < 1
     face = (front > 0) & (eyes | brows)
-    return torch.where((wear == b.HEAD) & (beard | face), hair, material)
+    return torch.where((wear == body.HEAD) & (beard | face), hair, material)
 
 
 def _print(hits: _Hits, material: Tensor, appearance: Appearance) -> Tensor:
@@ -215,11 +217,11 @@ def _print(hits: _Hits, material: Tensor, appearance: Appearance) -> Tensor:
         ]
     )
     chosen = choices.gather(0, appearance.pattern[hits.image][None])[0]
-    return chosen & (material == b.MATERIALS.index("shirt"))
+    return chosen & (material == body.MATERIALS.index("shirt"))
 
 
 def _shade(hits: _Hits, scene: Scene, closeness: Tensor) -> Tensor:
-    """(N, 3) light on each hit: ambient from above, direct light, gloss, occlusion."""
+    """(N, 3) light on each hit: ambient and direct light, both dimmed by occlusion."""
     light, up = scene.light[hits.image], scene.up[hits.image]
     direct = _dot(hits.normal, light).clamp_min(0)
     sky = 0.8 + 0.2 * _dot(hits.normal, up)
@@ -241,8 +243,11 @@ def _occlusion(inverse: Tensor, where: Tensor, size: int) -> Tensor:
     depths = inverse.flatten().reciprocal()  # infinite where nobody is
     reach = max(1, round(size / 40))
     gaps = torch.zeros_like(where, dtype=depths.dtype)
+    column, row = where % size, where.div(size, rounding_mode="floor") % size
+    corner = where - column - size * row
     for x, y in ((1, 0), (0, 1), (-1, 0), (0, -1), (2, 2), (-2, 2), (2, -2), (-2, -2)):
-        there = (where + reach * (x + y * size)).clamp_(0, len(depths) - 1)
+        there = (column + reach * x).clamp_(0, size - 1)
+        there += corner + size * (row + reach * y).clamp_(0, size - 1)
         gap = depths[where] - depths[there]
         gaps += ((gap - 15) / 150).clamp_(0, 1) * (gap < 600)
     return 1 - 0.07 * gaps
@@ -268,7 +273,7 @@ def _picture(
     """(B, 3, size, size) noiseless images, 0 to 1."""
     grid = _grid(size, joints.device)
     rays = unproject.float() @ grid
-    bodies = b.build(joints, appearance)
+    bodies = body.build(joints, appearance)
     part, inverse = _unpack(_closest(bodies, unproject, grid))
     hits, where = _locate(bodies, part, inverse, rays)
     material = _material(hits, bodies, appearance)

@@ -1,0 +1,128 @@
+"""Rows as data, runs done once, and the same results whoever trains them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ordlib import experiments
+from ordlib.errors import InputError
+from ordlib.experiments import ROWS, batch_indices, get_row, is_done, run, run_folder, train
+from ordlib.published import table
+
+WEAK, FULL = "table1/volume1/weak", "table1/depth/full"
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("outputs")
+        patch.setenv("ORDLIB_OUTPUTS", str(folder))
+        yield folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_all_rows_of_table_1_are_there() -> None:
+    assert set(table(1)["row"]) <= set(ROWS)
+    assert [ROWS[r].stacks for r in ROWS if r.startswith("table1/volume2")] == [2, 2]
+    # what is chosen is chosen on the held-out training subject, never on a test subject
+    choices = [row for row in ROWS.values() if row.id.startswith("choice/")]
+    assert choices and {(r.train_split, r.test_split) for r in choices} == {("fit", "val")}
+
+
+def test_a_run_is_done_once_and_read_again(outputs: Path, monkeypatch) -> None:
+    first = run(WEAK, "smoke", device="cpu")
+    names = {"config.json", "log.csv", "metrics.json", "predictions.safetensors"}
+    assert set(contents(first.folder)) == names | {"weights.safetensors"}
+    assert is_done(WEAK, "smoke", 0, None, "32-true")
+    monkeypatch.setattr(experiments, "_train_and_evaluate", None)
+    again = run(WEAK, "smoke", device="cpu")
+    assert again.metrics == first.metrics and again.folder == first.folder
+    assert again.metrics["mpjpe"] == pytest.approx(float(again.predictions["mpjpe"].mean()))
+    assert list(again.log.columns) == ["step", "rank", "heatmap"]
+    config = json.loads((first.folder / "config.json").read_text())
+    assert config["row"]["id"] == WEAK and config["seed"] == 0
+
+
+def test_two_trainings_and_side_by_side_trainings_agree(outputs: Path, monkeypatch) -> None:
+    alone = contents(run(WEAK, "smoke", device="cpu").folder)
+    run(FULL, "smoke", device="cpu")
+    shutil.rmtree(outputs / "smoke" / "runs")
+    train([WEAK, FULL], "smoke", device="cpu", jobs=2)
+    both = contents(run(WEAK, "smoke", device="cpu").folder)
+    assert both == alone
+    assert is_done(FULL, "smoke", 0, None, "32-true")
+
+
+def test_the_network_of_a_run_gives_its_predictions(outputs: Path) -> None:
+    from ordlib import synthetic
+    from ordlib.evaluation import predict
+
+    result = run(WEAK, "smoke", device="cpu")
+    test_set = synthetic.load("studio", "test", "smoke", 0)
+    prediction, _ = predict(result.network(), test_set, result.scale.ranking_unit_mm)
+    torch.testing.assert_close(prediction.depth, result.predictions["depth"])
+
+
+def test_what_decides_a_result_is_in_the_name_of_its_folder(outputs: Path) -> None:
+    folders = {
+        run_folder(get_row(row), scale, seed, None, precision)
+        for row in (WEAK, FULL)
+        for scale in ("smoke", "quick")
+        for seed in (0, 1)
+        for precision in ("32-true", "bf16-mixed")
+    }
+    assert len(folders) == 16
+
+
+def test_an_interrupted_evaluation_is_finished_from_the_weights(outputs: Path) -> None:
+    first = run(FULL, "smoke", device="cpu")
+    before = contents(first.folder)
+    (first.folder / "metrics.json").unlink()
+    (first.folder / "predictions.safetensors").unlink()
+    assert contents(run(FULL, "smoke", device="cpu").folder) == before
+
+
+def test_damaged_weights_are_named(outputs: Path) -> None:
+    result = run(FULL, "smoke", seed=1, device="cpu")
+    weights = result.folder / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights"):
+        result.network()
+
+
+def test_every_epoch_shows_every_sample_once() -> None:
+    steps = [batch_indices(24, 8, seed=0, step=step) for step in range(6)]
+    for epoch in (steps[:3], steps[3:]):
+        assert np.array_equal(np.sort(np.concatenate(epoch)), np.arange(24))
+    assert not np.array_equal(steps[0], steps[3])
+    assert np.array_equal(steps[4], batch_indices(24, 8, seed=0, step=4))
+    assert len(batch_indices(5, 8, seed=0, step=3)) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("table1/volume3/weak", "smoke"), "row: expected one of table1/depth/weak"),
+        ((WEAK, "large"), "scale: expected one of smoke, quick, desk, paper, found 'large'"),
+    ],
+)
+def test_unknown_names(outputs: Path, arguments: tuple[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run(*arguments, device="cpu")
+    with pytest.raises(InputError, match="device: expected"):
+        run(WEAK, "smoke", device="abacus")
+
+
+def test_predictions_are_tensors_without_code(outputs: Path) -> None:
+    result = run(WEAK, "smoke", device="cpu")
+    tensors = load_file(result.folder / "predictions.safetensors")
+    assert tensors["joints_mm"].shape == (48, 17, 3)
+    assert all(torch.isfinite(t).all() for name, t in tensors.items() if name != "ordinal_accuracy")
