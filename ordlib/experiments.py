@@ -220,7 +220,7 @@ def _train_and_evaluate(
         losses = partial(_losses, row=row, scale=scale)
         batch_at = partial(_batch_at, train_set, scale.batch_size, seed, device)
         train_network(network, batch_at, losses, config, folder, device, row.id, position)
-        save_weights(folder / "weights.safetensors", network, {"row": row.id, "seed": str(seed)})
+        save_weights(folder / "weights.safetensors", network, f"{row.id}, seed {seed}")
     load_weights(folder / "weights.safetensors", network).to(device)
     result = evaluate(network, train_set, test_set, row.weak, scale, device)
     tensors = {name: getattr(result, name) for name in ("joints_mm", "keypoints_px", "depth")}

@@ -2,7 +2,8 @@
 
 Every constructor defaults to full size: 256 features, four levels, 64 x 64 maps of a 256 x 256
 image. Images may be uint8 (0..255) or floating point (already centred on zero). All layers are
-convolutions, batch norms and one linear layer, so `channels_last` and bf16 apply throughout.
+convolutions, batch norms and one linear layer, so bf16 applies throughout, and a network moved to
+`channels_last` keeps that layout from the first convolution on.
 """
 
 import torch
@@ -66,12 +67,12 @@ class Stem(nn.Sequential):
 
 
 def _centred(images: Shaped[Tensor, "batch 3 height width"]) -> Tensor:
-    """Floating-point images around zero, channels last."""
+    """Floating-point images around zero."""
     if images.ndim != 4 or images.shape[1] != 3:
         raise InputError(f"images: expected (B, 3, H, W), found {tuple(images.shape)}")
     if not images.is_floating_point():
         images = images.to(torch.get_default_dtype()).div_(255.0).sub_(0.5)
-    return images.contiguous(memory_format=torch.channels_last)
+    return images
 
 
 def _check_multiple(images: Tensor, levels: int) -> None:

@@ -163,10 +163,11 @@ def _over(first: str, second: str, kind: str) -> Callable[[Mapping[str, Any]], A
 
 
 STATEMENTS = (
-    Statement("competitive in all cases: largest ratio weak / full", _largest_gap),
+    Statement("competitive in all cases: largest weak / full", _largest_gap),
     *(
         Statement(
-            f"{name}: ratio weak / full as small", partial(_weak_over_full, architecture=name)
+            f"{name}: weak / full as small as published",
+            partial(_weak_over_full, architecture=name),
         )
         for name in ARCHITECTURES
     ),
@@ -174,12 +175,12 @@ STATEMENTS = (
         Statement(f"gap grows only with two hourglasses: {word}", _growth, 0.0, True, metric)
         for word, metric in (
             ("error", "mpjpe"),
-            ("error with 2D given", "mpjpe_given_2d"),
+            ("2D given", "mpjpe_given_2d"),
             ("depth error", "depth_error"),
         )
     ),
     *(
-        Statement(f"{text}, {kind}: ratio of errors", _over(first, second, kind), 1.0)
+        Statement(f"{text}, {kind}", _over(first, second, kind), 1.0)
         for text, first, second in (
             ("volume better than coordinates", "volume1", "coordinate"),
             ("two hourglasses better than one", "volume2", "volume1"),

@@ -223,11 +223,11 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def save_weights(path: Path, network: nn.Module, metadata: dict[str, str]) -> None:
-    """Write a network's weights as safetensors, with a description of what they belong to."""
+def save_weights(path: Path, network: nn.Module, run: str) -> None:
+    """Write a network's weights as safetensors, with the name of the run that they belong to."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        save_file(tensors, temporary, metadata={"run": run})
 
 
 def load_weights(path: Path, network: nn.Module) -> nn.Module:

@@ -30,22 +30,30 @@ import test_training as t
 from ordlib.training import save_weights
 folder = Path(sys.argv[1])
 network = t.train_small(folder, steps=60, pause=0.03, checkpoint_seconds=0.0)
-save_weights(folder / "weights.safetensors", network, {})
+save_weights(folder / "weights.safetensors", network, "test")
 """
+
+
+class Bytes(nn.Sequential):
+    """A network that takes images as bytes, as those of the package do."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images / 255 - 0.5)
 
 
 def small_network() -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         layers = (nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten())
-        return nn.Sequential(*layers, nn.Linear(8 * 36, 17))
+        return Bytes(*layers, nn.Linear(8 * 36, 17))
 
 
 def batch_at(step: int) -> PoseBatch:
     generator = torch.Generator().manual_seed(step)
-    images = torch.rand(4, 3, 8, 8, generator=generator)
-    target = images.mean((1, 2, 3))[:, None, None].expand(4, 17, 2).contiguous()
-    return PoseBatch(images, target, None, None, None, None, None, {})  # type: ignore[arg-type]
+    images = torch.randint(0, 256, (4, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    target = (images / 255).mean((1, 2, 3))[:, None, None].expand(4, 17, 2).contiguous()
+    visible = torch.ones(4, 17, dtype=torch.bool)
+    return PoseBatch(images, target, visible, None, None, None, torch.eye(3).expand(4, 3, 3), {})
 
 
 def train_small(
@@ -153,7 +161,7 @@ def test_bad_settings_and_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="optimizer: expected one of rmsprop, adam, found 'sgd'"):
         train_small(tmp_path, optimizer="sgd")
     other = nn.Sequential(nn.Linear(2, 2))
-    save_weights(tmp_path / "weights.safetensors", other, {})
+    save_weights(tmp_path / "weights.safetensors", other, "test")
     with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights"):
         load_weights(tmp_path / "weights.safetensors", small_network())
     with pytest.raises(InputError, match="found no file"):
@@ -186,5 +194,5 @@ def test_a_full_disk_is_one_message_and_leaves_nothing(
 
     monkeypatch.setattr(training, "save_file", no_space)
     with pytest.raises(InputError, match=r"weights\.safetensors: could not be written: No space"):
-        save_weights(tmp_path / "weights.safetensors", small_network(), {})
+        save_weights(tmp_path / "weights.safetensors", small_network(), "test")
     assert list(tmp_path.iterdir()) == []

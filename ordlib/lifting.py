@@ -1,0 +1,114 @@
+"""Depth guessed from 2D joints alone, without an image: baselines that show what images add.
+
+Keypoints are fractions of the crop's side, so that the crop spans 0 to 1.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor, nn
+
+from ordlib.checks import require_finite, require_shape
+from ordlib.losses import ranking_loss
+
+HIDDEN = 128
+BATCH_SIZE = 512
+LEARNING_RATE = 5e-3
+
+
+def fit_depth_from_keypoints(
+    keypoints: Float[Tensor, "samples joints 2"],
+    relations: Int[Tensor, "samples joints joints"],
+    *,
+    steps: int,
+    generator: Generator,
+    noise: float = 0.0,
+) -> nn.Module:
+    """A multilayer perceptron from all 2D joints of a pose to depths, trained with Eq. 2.
+
+    Two hidden layers of 128 units, Adam with a cosine schedule, every pair annotated.
+
+    Args:
+        keypoints: positions as fractions of the crop's side.
+        relations: +1 where joint i is closer than joint j.
+        steps: batches of at most 512 poses, drawn with replacement.
+        generator: source of the weights, the batches and the noise.
+        noise: standard deviation of what is added to the positions, new in each step.
+
+    Returns:
+        A module from (batch, joints, 2) to (batch, joints) depths in free units.
+
+    Raises:
+        InputError: shapes that do not fit; keypoints that are not finite.
+    """
+    require_shape("keypoints", keypoints, None, None, 2)
+    require_finite("keypoints", keypoints)
+    samples, joints, _ = keypoints.shape
+    require_shape("relations", relations, samples, joints, joints)
+    network = _perceptron(joints, generator).to(keypoints)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+    for _ in range(steps):
+        chosen = torch.randint(samples, (min(BATCH_SIZE, samples),), generator=generator)
+        blur = noise * torch.randn(len(chosen), joints, 2, generator=generator)
+        depth = network(keypoints[chosen] + blur.to(keypoints))
+        optimizer.zero_grad()
+        ranking_loss(depth, relations[chosen]).backward()
+        optimizer.step()
+        schedule.step()
+    return network.eval().requires_grad_(False)
+
+
+class _Centre(nn.Module):
+    """Fractions of the crop to -1 to 1, all joints in one row."""
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        return (2 * keypoints - 1).flatten(1)
+
+
+def _perceptron(joints: int, generator: Generator) -> nn.Module:
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            _Centre(),
+            nn.Linear(2 * joints, HIDDEN),
+            nn.ReLU(),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.ReLU(),
+            nn.Linear(HIDDEN, joints),
+        )
+
+
+def depth_by_position(
+    keypoints: Float[Tensor, "samples joints 2"],
+    depth: Float[Tensor, "samples joints"],
+    query: Float[Tensor, "queries joints 2"],
+    cells: int = 8,
+) -> Float[Tensor, "queries joints"]:
+    """Mean depth that each joint has in `keypoints`, `depth` in the cell of the crop it lies in.
+
+    Each joint by itself, on a grid of `cells` x `cells`; its mean over all cells counts as one more
+    sample of each, and so stands alone where nothing was seen.
+
+    Raises:
+        InputError: shapes that do not fit; values that are not finite.
+    """
+    require_shape("keypoints", keypoints, None, None, 2)
+    samples, joints, _ = keypoints.shape
+    require_shape("depth", depth, samples, joints)
+    require_shape("query", query, None, joints, 2)
+    for name, value in (("keypoints", keypoints), ("depth", depth), ("query", query)):
+        require_finite(name, value)
+    seen, wanted = (_cell(points, cells) for points in (keypoints, query))
+    count = depth.new_ones(joints * cells**2)
+    total = depth.mean(0).repeat_interleave(cells**2)
+    count.index_add_(0, seen.flatten(), torch.ones_like(depth).flatten())
+    total.index_add_(0, seen.flatten(), depth.flatten())
+    return (total / count)[wanted]
+
+
+def _cell(keypoints: Tensor, cells: int) -> Tensor:
+    """(..., joints) number of the cell, different for each joint."""
+    column, row = (keypoints * cells).long().clamp(0, cells - 1).unbind(-1)
+    joint = torch.arange(keypoints.shape[-2], device=keypoints.device)
+    return (joint * cells + row) * cells + column

@@ -1,0 +1,106 @@
+"""Prediction on image files: crops, files that are no images, what is written."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ordlib import predict, synthetic
+from ordlib.camera import project
+from ordlib.errors import InputError
+from ordlib.plots import contact_sheet
+from ordlib.predict import assumed_intrinsics, crop, load_image, predict_files
+
+ROW = "table1/coordinate/full"
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("outputs")
+        patch.setenv("ORDLIB_OUTPUTS", str(folder))
+        yield folder
+
+
+def gradient(width: int, height: int) -> Image.Image:
+    y, x = np.mgrid[:height, :width]
+    return Image.fromarray(np.stack((x, y, 0 * x), -1).astype(np.uint8))
+
+
+def test_crop_takes_the_square_that_was_asked_for() -> None:
+    pixels, box = crop(gradient(200, 120), (100.0, 60.0, 40.0), 40)
+    assert box == (100.0, 60.0, 40.0)
+    assert pixels[0, 0].tolist() == list(range(80, 120))
+    assert pixels[1, :, 0].tolist() == list(range(40, 80))
+
+
+def test_crop_outside_the_image_is_black() -> None:
+    pixels, _ = crop(gradient(60, 60), (0.0, 30.0, 60.0), 60)
+    assert not pixels[:, :, :30].any() and pixels[1, 5:, 31:].all()
+
+
+def test_the_whole_image_is_the_default_box() -> None:
+    pixels, box = crop(gradient(60, 40), None, 64)
+    assert pixels.shape == (3, 64, 64) and box == (30.0, 20.0, 60.0)
+
+
+def test_assumed_camera_looks_at_the_middle_of_the_image() -> None:
+    """A point on the optical axis is seen at the image's centre, wherever the crop lies."""
+    box = (300.0, 100.0, 200.0)
+    intrinsics = assumed_intrinsics((400, 300), box, 64)
+    seen = project(torch.tensor([[[0.0, 0.0, 3000.0]]]), intrinsics)[0, 0]
+    in_image = seen * (box[2] / 64) + torch.tensor(box[:2]) - box[2] / 2
+    torch.testing.assert_close(in_image, torch.tensor([200.0, 150.0]))
+
+
+def test_figures_and_joints_are_written(outputs: Path, tmp_path: Path) -> None:
+    image = synthetic.load("studio", "test", "smoke", 0).batch([0]).images
+    for folder in ("ä b", "c"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(contact_sheet(image, 1, gap=0)).save(tmp_path / folder / "person.png")
+    files = [tmp_path / "ä b" / "person.png", tmp_path / "c" / "person.png"]
+    out = tmp_path / "out"
+    written = predict_files(files, [None, (16.0, 16.0, 20.0)], ROW, "smoke", 0, "cpu", out)
+    assert [path.name for path in written] == ["person-1.json", "person-2.json"]
+    names = {f"person-{n}.{kind}" for n in (1, 2) for kind in ("json", "png")}
+    assert {path.name for path in out.iterdir()} == names
+    record = json.loads(written[0].read_text())
+    assert np.array(record["joints_mm"]).shape == (17, 3)
+    assert record["joints_mm"][0] == [0.0, 0.0, 0.0]
+    assert np.isfinite(record["keypoints_px"]).all()
+    assert "rendered people only" in record["caution"]
+    with Image.open(out / "person-1.png") as figure:
+        assert figure.width > 600
+
+
+def test_a_file_that_is_no_image_is_named_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict.experiments, "run", None)
+    bad = tmp_path / "text.jpg"
+    bad.write_text("not an image")
+    truncated = tmp_path / "half.png"
+    gradient(64, 64).save(truncated)
+    truncated.write_bytes(truncated.read_bytes()[:200])
+    for path, found in ((bad, "none"), (truncated, "none"), (tmp_path, "a folder")):
+        with pytest.raises(InputError, match=f"{path.name}: expected an image.*{found}"):
+            predict_files([path], [None], ROW, "smoke", 0, "cpu", tmp_path / "out")
+    with pytest.raises(InputError, match="found nothing"):
+        load_image(tmp_path / "absent.png")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "box", [(float("nan"), 0.0, 5.0), (10.0, 10.0, 0.0), (900.0, 10.0, 20.0), (0.0, -80.0, 20.0)]
+)
+def test_boxes_that_show_nothing(box: tuple[float, float, float]) -> None:
+    with pytest.raises(InputError, match="box: expected"):
+        crop(gradient(64, 64), box, 32)
+
+
+def test_depth_networks_have_no_2d_joints(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="row: expected a network that predicts 2D joints"):
+        predict_files([], [], "table1/depth/weak", "smoke", 0, "cpu", tmp_path)
