@@ -11,7 +11,7 @@ from ordlib.checks import require_finite, require_shape
 from ordlib.losses import ranking_loss
 
 HIDDEN = 128
-BATCH_SIZE = 512
+BATCH_SIZE = 256
 LEARNING_RATE = 5e-3
 
 
@@ -30,7 +30,7 @@ def fit_depth_from_keypoints(
     Args:
         keypoints: positions as fractions of the crop's side.
         relations: +1 where joint i is closer than joint j.
-        steps: batches of at most 512 poses, drawn with replacement.
+        steps: batches of at most 256 poses, drawn with replacement.
         generator: source of the weights, the batches and the noise.
         noise: standard deviation of what is added to the positions, new in each step.
 

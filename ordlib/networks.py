@@ -66,7 +66,7 @@ class Stem(nn.Sequential):
         )
 
 
-def _centred(images: Shaped[Tensor, "batch 3 height width"]) -> Tensor:
+def _centred(images: Tensor) -> Tensor:
     """Floating-point images around zero."""
     if images.ndim != 4 or images.shape[1] != 3:
         raise InputError(f"images: expected (B, 3, H, W), found {tuple(images.shape)}")

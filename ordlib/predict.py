@@ -10,8 +10,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from matplotlib.figure import Figure
 from PIL import Image, ImageOps
-from torch import Tensor
+from torch import Tensor, nn
 
 from ordlib import experiments
 from ordlib.errors import InputError
@@ -90,7 +91,6 @@ def assumed_intrinsics(size: tuple[int, int], box: Box, crop_size: int) -> Float
     return torch.tensor([[[focal, 0.0, centre[0]], [0.0, focal, centre[1]], [0.0, 0.0, 1.0]]])
 
 
-@torch.no_grad()
 def predict_files(
     images: Sequence[Path],
     boxes: Sequence[Box | None],
@@ -120,31 +120,47 @@ def predict_files(
     if experiments.get_row(row).network == "depth":
         raise InputError(f"row: expected a network that predicts 2D joints, found {row!r}")
     opened = [load_image(Path(path)) for path in images]
-    names = _unique_names(images)
     run = experiments.run(row, scale, seed, device=device)
     network = run.network().to(device)
-    lengths = mean_limb_lengths()
-    unit_mm = run.metrics["scale_mm"]
     written = []
-    for name, path, image, box in zip(names, images, opened, boxes, strict=True):
+    for name, path, image, box in zip(_unique_names(images), images, opened, boxes, strict=True):
         pixels, shown = crop(image, box, run.scale.image_size)
-        prediction = read(network, pixels[None].to(device), run.scale.ranking_unit_mm)
-        assert prediction.keypoints_px is not None
-        points, depth = prediction.keypoints_px.cpu(), prediction.depth.cpu()
-        depth_mm = (depth - depth[:, H36M17.root, None]) * unit_mm
-        intrinsics = assumed_intrinsics(image.size, shown, run.scale.image_size)
-        joints = lift(points, depth_mm, intrinsics, lengths)[0]
-        origin = torch.tensor(shown[:2]) - shown[2] / 2
-        in_image = points[0] * (shown[2] / run.scale.image_size) + origin
-        record = _record(path, shown, in_image, joints, row, scale, seed)
-        with replacing(out / f"{name}.json") as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n")
-        large, _ = crop(image, shown, 512)
-        figure = prediction_figure(large, points[0] * (512 / run.scale.image_size), joints, CAUTION)
+        points, joints = _pose(network, run, pixels.to(device), image.size, shown)
+        figure = _figure(image, shown, points, joints)
         save_figure(figure, out / f"{name}.png")
         plt.close(figure)
+        record = {"image": str(path), "network": {"row": row, "scale": scale, "seed": seed}}
+        record |= _record(shown, points, joints)
+        with replacing(out / f"{name}.json") as temporary:
+            temporary.write_text(json.dumps(record, indent=1) + "\n")
         written.append(out / f"{name}.json")
     return written
+
+
+@torch.no_grad()
+def _pose(
+    network: nn.Module,
+    run: experiments.Run,
+    pixels: UInt8[Tensor, "3 height width"],
+    image_size: tuple[int, int],
+    box: Box,
+) -> tuple[Float[Tensor, "joints 2"], Float[Tensor, "joints 3"]]:
+    """2D joints in image pixels and root-relative 3D joints in mm."""
+    prediction = read(network, pixels[None], run.scale.ranking_unit_mm)
+    assert prediction.keypoints_px is not None
+    points, depth = prediction.keypoints_px.cpu(), prediction.depth.cpu()
+    depth_mm = (depth - depth[:, H36M17.root, None]) * run.metrics["scale_mm"]
+    intrinsics = assumed_intrinsics(image_size, box, run.scale.image_size)
+    joints = lift(points, depth_mm, intrinsics, mean_limb_lengths())
+    corner = torch.tensor(box[:2]) - box[2] / 2
+    return points[0] * (box[2] / run.scale.image_size) + corner, joints[0]
+
+
+def _figure(image: Image.Image, box: Box, points: Tensor, joints: Tensor) -> Figure:
+    """The crop, larger than the network saw it, and the pose."""
+    large, _ = crop(image, box, 512)
+    corner = torch.tensor(box[:2]) - box[2] / 2
+    return prediction_figure(large, (points - corner) * (512 / box[2]), joints, CAUTION)
 
 
 def _unique_names(images: Sequence[Path]) -> list[str]:
@@ -157,23 +173,15 @@ def _unique_names(images: Sequence[Path]) -> list[str]:
 
 
 def _record(
-    path: Path,
-    box: Box,
-    keypoints: Float[Tensor, "joints 2"],
-    joints: Float[Tensor, "joints 3"],
-    row: str,
-    scale: str,
-    seed: int,
+    box: Box, points: Float[Tensor, "joints 2"], joints: Float[Tensor, "joints 3"]
 ) -> dict[str, Any]:
     def rounded(values: Tensor) -> list[list[float]]:
         return [[round(number, 2) for number in joint] for joint in values.tolist()]
 
     return {
-        "image": str(path),
         "box": {"x": box[0], "y": box[1], "side": box[2]},
-        "network": {"row": row, "scale": scale, "seed": seed},
         "caution": CAUTION,
         "joint_names": list(H36M17.joints),
-        "keypoints_px": rounded(keypoints),
+        "keypoints_px": rounded(points),
         "joints_mm": rounded(joints),
     }

@@ -84,7 +84,8 @@ def test_a_file_that_is_no_image_is_named_before_anything_is_trained(
     bad.write_text("not an image")
     truncated = tmp_path / "half.png"
     gradient(64, 64).save(truncated)
-    truncated.write_bytes(truncated.read_bytes()[:200])
+    whole = truncated.read_bytes()
+    truncated.write_bytes(whole[: len(whole) // 2])
     for path, found in ((bad, "none"), (truncated, "none"), (tmp_path, "a folder")):
         with pytest.raises(InputError, match=f"{path.name}: expected an image.*{found}"):
             predict_files([path], [None], ROW, "smoke", 0, "cpu", tmp_path / "out")

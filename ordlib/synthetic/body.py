@@ -51,6 +51,13 @@ class Appearance:
         """The people at `indices`, with repetition if indices repeat."""
         return Appearance(**{f.name: getattr(self, f.name)[indices] for f in fields(self)})
 
+    def wearing(self, other: "Appearance") -> "Appearance":
+        """The same bodies, skin and hair in the clothes of as many other people."""
+        own = torch.tensor([name in ("skin", "hair") for name in MATERIALS])
+        own = own.to(self.palette.device)[:, None]
+        palette = torch.where(own, self.palette, other.palette)
+        return replace(other, shape=self.shape, beard=self.beard, palette=palette)
+
     def to(self, device: str | torch.device) -> "Appearance":
         """The same people with every tensor on `device`."""
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})

@@ -53,6 +53,7 @@ class Domain:
         parts: names with relative frequencies and kind of scene.
         style: style of clothes.
         metric: whether joints in mm belong to it; otherwise only ordinal relations do.
+        outfits: sets of clothes that each named person has, changed from action to action.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Domain:
     parts: Mapping[str, tuple[float, str]]
     style: str
     metric: bool = True
+    outfits: int = 1
 
     @property
     def split_names(self) -> tuple[str, ...]:
@@ -111,6 +113,8 @@ DOMAINS = {
             CameraSpec(4, (4900.0, 5100.0), (1500.0, 1700.0), (382.0, 397.0), 0.5, 950.0),
             {"Studio": (1.0, "studio")},
             "studio",
+            # real subjects keep their clothes, which vary more with light and fold than rendered ones
+            outfits=15,
         ),
         Domain(
             "duo",

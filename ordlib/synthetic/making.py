@@ -40,6 +40,13 @@ def _face_up(scene: Scene, up: Float[Tensor, "batch 3"]) -> Scene:
     return Scene(**{**vars(scene), "up": up, "light": light})
 
 
+def _wardrobe(people: int, domain: Domain, draws: Generator) -> Appearance:
+    """Looks of each person in each outfit, the outfits of one person side by side."""
+    looks = sample_appearance(people * domain.outfits, domain.style, draws)
+    first = torch.arange(people).repeat_interleave(domain.outfits) * domain.outfits
+    return looks.take(first).wearing(looks)
+
+
 class Maker:
     """Makes the samples of one stored split.
 
@@ -73,7 +80,7 @@ class Maker:
         )
         self._person = torch.tensor([domain.people.index(p) for p in self.split.people])
         looks = generator(seed, domain.name, "people")
-        self._looks = sample_appearance(max(len(domain.people), 1), domain.style, looks)
+        self._looks = _wardrobe(max(len(domain.people), 1), domain, looks)
         cameras = domain.cameras.count
         centre = torch.tensor([[0.0, -900.0, 0.0]]).expand(cameras, 3)
         room = generator(domain.name, "rig")
@@ -99,8 +106,9 @@ class Maker:
     def _chunk(self, index: Tensor, number: int) -> dict[str, Tensor]:
         draws = generator(*self._key, number)
         meta = self._meta(index, draws)
-        lengths, looks = self._people(meta[:, 0], draws)
+        lengths = self._lengths(meta[:, 0], draws)
         poses, meta[:, 1] = self.source.draw(index, meta[:, 0], lengths, draws)
+        looks = self._people(meta[:, 0], meta[:, 1], draws)
         joints, intrinsics, up = film(poses, self.domain.cameras, self._rig, meta[:, 2], draws)
         centre_px, side_px = pose_box(project(joints, intrinsics))
         intrinsics = crop_intrinsics(intrinsics, centre_px, side_px, self.size)
@@ -123,13 +131,18 @@ class Maker:
         part = evenly(index, [w for w, _ in self.domain.parts.values()], math.sqrt(2))
         return torch.stack([subject, torch.zeros_like(index), camera, index, part], -1)
 
-    def _people(self, subject: Tensor, draws: Generator) -> tuple[Tensor, Appearance]:
-        """Bone lengths and looks; of new people where the domain names none."""
+    def _lengths(self, subject: Tensor, draws: Generator) -> Tensor:
+        """Bone lengths; of new people where the domain names none."""
         if len(self._person):
-            person = self._person[subject]
-            return self.domain.limb_lengths_mm[person], self._looks.take(person)
-        looks = sample_appearance(len(subject), self.domain.style, draws)
-        return sample_limb_lengths(len(subject), draws), looks
+            return self.domain.limb_lengths_mm[self._person[subject]]
+        return sample_limb_lengths(len(subject), draws)
+
+    def _people(self, subject: Tensor, action: Tensor, draws: Generator) -> Appearance:
+        """Looks; of new people where the domain names none."""
+        if not len(self._person):
+            return sample_appearance(len(subject), self.domain.style, draws)
+        outfits = self.domain.outfits
+        return self._looks.take(self._person[subject] * outfits + action % outfits)
 
     def _scenes(self, kind: str, camera: Tensor, draws: Generator) -> Scene:
         """A room's cameras each see one scene; elsewhere each image has its own."""
