@@ -154,7 +154,7 @@ plots.turnable_skeletons([pose], [str(batch.meta["action"][0])]).show()
 # %% [markdown]
 # ## What the images look like
 #
-# See the same room and the same few clothes again and again in `studio` and `duo`, and how much changes in `wild` and `shift`: people, clothes, places, light, viewpoints, poses.
+# See the same room and the same few people again and again in `studio` and `duo`, and how much changes in `wild` and `shift`: people, places, light, viewpoints, poses.
 
 # %%
 figure, axes = plt.subplots(2, 2, figsize=(8.6, 4.2), layout="constrained")
@@ -463,8 +463,8 @@ beaten = [k for k in NOISES if centre[f"2D joints, noise {k:g} %"] < network]
 print(
     f"True 2D joints without an image: {exact:.1f} %. The network with the image: {network:.1f} %."
 )
-listed = ", ".join(f"{noise:g} %" for noise in beaten) or "none of these amounts"
-print(f"It beats the guess from 2D joints with noise of {listed}.")
+listed = ", ".join(f"{level:g} %" for level in beaten)
+print(f"Guesses from 2D joints that it beats: {f'noise {listed}' if beaten else 'none'}.")
 order.round(1)
 
 # %% [markdown]

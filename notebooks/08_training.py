@@ -22,7 +22,6 @@ device: str = "auto"  # auto, cpu, cuda or cuda:N
 mocap: str = ""  # folder of BVH files in place of the built-in poses
 
 # %%
-import logging
 import tempfile
 from dataclasses import fields, replace
 from functools import partial
@@ -293,7 +292,6 @@ print("two trainings and a resumed one: equal weights")
 # On a GPU, and on CPUs that support it, `bf16-mixed` computes convolutions with 8 bits of mantissa and keeps weights and losses in 32 bits. The losses of the first steps differ by rounding only:
 
 # %%
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
     logs = []
     for folder, precision in ((a, "32-true"), (b, "bf16-mixed")):
@@ -379,7 +377,7 @@ out[columns].round(2)
 # make reproduce SCALE=desk
 # ```
 #
-# `ORDLIB_OUTPUTS` names another folder for results. From Python, `experiments.run(row, scale, seed, device="cuda", precision="bf16-mixed")` trains with bf16; the precision is part of the hash, so such a run never passes for a 32-bit one.
+# `ORDLIB_OUTPUTS` names another folder for results. `--precision bf16-mixed` trains with bf16; the precision is part of the hash, so such a run never passes for a 32-bit one.
 #
 # On a CPU every network trains on one thread, and as many networks side by side as there are cores. That is faster than one after another for small networks, and it makes the sums, and so the weights, independent of the number of cores.
 #

@@ -9,6 +9,7 @@ from ordlib.errors import InputError
 from ordlib.files import outputs_folder, outputs_root
 from ordlib.scales import SCALES, get_scale
 
+PRECISIONS = ("32-true", "bf16-mixed")
 Action = Callable[[argparse.Namespace], int]
 
 # Imports inside the commands: Papermill and pandas take seconds that --help should not cost.
@@ -39,7 +40,13 @@ def _train(args: argparse.Namespace) -> int:
     for row in args.rows:
         experiments.get_row(row)
     experiments.train(
-        args.rows, args.scale, [args.seed], device=args.device, mocap=poses, jobs=args.jobs
+        args.rows,
+        args.scale,
+        [args.seed],
+        device=args.device,
+        mocap=poses,
+        precision=args.precision,
+        jobs=args.jobs,
     )
     _say(f"runs: {outputs_folder(args.scale, args.mocap) / 'runs'}")
     return 0
@@ -117,6 +124,8 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("train", _train, "Train networks by row of a table", poses, workers)
     sub.add_argument("rows", nargs="+", metavar="ROW", help="such as table1/depth/weak")
+    text = "32-true or bf16-mixed, which pays where the hardware has bf16 (default: %(default)s)"
+    sub.add_argument("--precision", default="32-true", choices=PRECISIONS, help=text)
 
     command("tables", _tables, "Print the tables of a scale", poses)
 

@@ -1,10 +1,10 @@
 """What each kind of network is trained to do, weakly or fully, and how its output is read.
 
-| network    | weak (ordinal relations, 2D keypoints)   | full (3D ground truth)                |
-|------------|------------------------------------------|---------------------------------------|
-| depth      | Eq. 2                                    | squared error of depths               |
-| coordinate | Eq. 2 + lambda Eq. 3                     | squared error of depths + lambda Eq. 3 |
-| volume     | Eq. 2 on mean depth + lambda heatmap loss | 3D Gaussian, as in [32]               |
+| network    | weak (relations and 2D keypoints)     | full (3D ground truth)                   |
+|------------|---------------------------------------|------------------------------------------|
+| depth      | Eq. 2                                 | squared error of depths                  |
+| coordinate | Eq. 2 + lambda Eq. 3                  | squared error of depths + lambda Eq. 3   |
+| volume     | Eq. 2 on mean depth + lambda heatmaps | cross-entropy to the 3D Gaussian of [32] |
 
 Depths that a network gives are in units of `Scale.ranking_unit_mm`; under ordinal supervision only
 up to a scale, which `evaluation` fits.

@@ -6,6 +6,7 @@ moment and is started again from its last checkpoint ends with the same weights 
 
 import csv
 import io
+import logging
 import math
 import os
 import time
@@ -143,6 +144,8 @@ def train(
 
 
 def _fabric(precision: str, device: str) -> Fabric:
+    # it announces its settings, which the run's configuration records
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     kind, _, index = device.partition(":")
     devices: Any = [int(index)] if index else 1
     return Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]

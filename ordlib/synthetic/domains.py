@@ -113,7 +113,7 @@ DOMAINS = {
             CameraSpec(4, (4900.0, 5100.0), (1500.0, 1700.0), (382.0, 397.0), 0.5, 950.0),
             {"Studio": (1.0, "studio")},
             "studio",
-            # real subjects keep their clothes, which vary more with light and fold than rendered ones
+            # real subjects keep their clothes, but real cloth and light vary more than rendered
             outfits=15,
         ),
         Domain(
