@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Generator, Tensor
+from tqdm import tqdm
 
 from ordlib.camera import crop_intrinsics, pose_box, project
 from ordlib.datasets.mocap import MotionCapture
@@ -72,7 +73,7 @@ class Maker:
         mocap: MotionCapture | None = None,
         device: str = "cpu",
     ) -> None:
-        self.domain, self.split = domain, domain.splits[split]
+        self.domain, self.split_name, self.split = domain, split, domain.splits[split]
         self.count, self.size, self._device = count, size, device
         self._key = (seed, domain.name, split)
         self.source: PoseSource = (
@@ -98,7 +99,9 @@ class Maker:
 
     def chunks(self) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
         """Rows and their arrays, in order: see `_labels`, and `images` (B, 3, size, size) uint8."""
-        for start in range(0, self.count, CHUNK):
+        # shown on a terminal only
+        title = f"rendering {self.domain.name} {self.split_name}"
+        for start in tqdm(range(0, self.count, CHUNK), title, unit_scale=CHUNK, disable=None):
             rows = slice(start, min(start + CHUNK, self.count))
             arrays = self._chunk(torch.arange(rows.start, rows.stop), start // CHUNK)
             yield rows, {name: array.cpu().numpy() for name, array in arrays.items()}
