@@ -76,7 +76,9 @@ _ARCHITECTURES = {
 _CHOICES: dict[str, Mapping[str, Any]] = {
     "l2": {"heatmap_loss": "l2", "heatmap_weight": 100.0},
     "l2-1000": {"heatmap_loss": "l2", "heatmap_weight": 1000.0},
-    "cross-entropy": {"heatmap_loss": "cross_entropy", "heatmap_weight": 1.0},
+    "cross-entropy": {},
+    "cross-entropy-1": {"heatmap_weight": 1.0},
+    "cross-entropy-16": {"heatmap_weight": 16.0},
     "unit-31": {"ranking_unit_mm": 31.25},
     "unit-250": {"ranking_unit_mm": 250.0},
 }

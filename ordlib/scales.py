@@ -41,7 +41,7 @@ class Scale:
     seeds: int = 1
     keypoint_weight: float = 100.0
     heatmap_loss: str = "cross_entropy"
-    heatmap_weight: float = 1.0
+    heatmap_weight: float = 4.0
     sigma: float = 1.0
     ranking_unit_mm: float = RANKING_UNIT_MM
 
@@ -55,7 +55,7 @@ SCALES = {
     scale.name: scale
     for scale in (
         Scale("smoke", 32, 16, 2, 8, train_images=96, test_images=48, steps=12),
-        Scale("quick", 64, 64, 3, 16, train_images=10_000, test_images=2_000, steps=2_000),
+        Scale("quick", 64, 64, 3, 16, train_images=10_000, test_images=2_000, steps=1_600),
         Scale("desk", 64, 64, 3, 16, train_images=30_000, test_images=2_000, steps=8_000, seeds=3),
         Scale(
             "paper", 256, 256, 4, 64,
