@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ordlib.errors import InputError
 from ordlib.files import outputs_folder, outputs_root
-from ordlib.scales import SCALES, get_scale
+from ordlib.scales import SCALES, check_seed, get_scale
 
 PRECISIONS = ("32-true", "bf16-mixed")
 Action = Callable[[argparse.Namespace], int]
@@ -148,9 +148,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         get_scale(args.scale)
+        check_seed(args.seed)
         return args.action(args)
     except InputError as error:
         print(f"ordlib: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"ordlib: error: {where}{error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nordlib: interrupted; the same command continues", file=sys.stderr)

@@ -9,16 +9,21 @@ reused, one without is continued from its checkpoint.
 import json
 import multiprocessing
 import os
+import signal
+import sys
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -28,13 +33,14 @@ from ordlib.augment import augment
 from ordlib.devices import resolve_device
 from ordlib.errors import InputError
 from ordlib.evaluation import evaluate
-from ordlib.files import digest, outputs_folder, replacing
+from ordlib.files import digest, locked, outputs_folder, replacing
 from ordlib.objectives import LOSSES, build
 from ordlib.sample import PoseBatch, PoseDataset
-from ordlib.scales import Scale, get_scale
+from ordlib.scales import Scale, check_seed, get_scale
 from ordlib.training import TrainingConfig, load_weights, save_weights, single_thread
 from ordlib.training import train as train_network
 
+RESULTS = ("weights.safetensors", "predictions.safetensors", "metrics.json")
 FORMAT = 1
 """Raised when what a run does or writes changes, so that older runs are not reused."""
 
@@ -83,6 +89,12 @@ _CHOICES: dict[str, Mapping[str, Any]] = {
     "unit-250": {"ranking_unit_mm": 250.0},
 }
 
+_MODULES = (
+    *("augment", "camera", "evaluation", "losses", "metrics", "networks", "objectives"),
+    *("relations", "skeleton", "training", "volume"),
+)
+"""What a run's result follows from, beside its configuration and the data."""
+
 ROWS: dict[str, Row] = {
     row.id: row
     for row in (
@@ -123,12 +135,20 @@ class Run:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """Means over the test samples, and the depth scales in mm per unit."""
-        return json.loads((self.folder / "metrics.json").read_text())
+        path = self.folder / "metrics.json"
+        try:
+            return json.loads(path.read_text())
+        except ValueError as error:
+            raise _damaged(path, error) from error
 
     @cached_property
     def predictions(self) -> dict[str, Tensor]:
         """`joints_mm`, `keypoints_px`, `depth`, and each metric with one value a sample."""
-        return load_file(self.folder / "predictions.safetensors")
+        path = self.folder / "predictions.safetensors"
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise _damaged(path, error) from error
 
     @property
     def log(self) -> pd.DataFrame:
@@ -138,19 +158,33 @@ class Run:
     def network(self) -> nn.Module:
         """The trained network, in evaluation mode on the CPU."""
         network = build(self.row.network, self.row.stacks, self.scale, self.seed)
-        return load_weights(self.folder / "weights.safetensors", network).eval()
+        return load_weights(self.folder / "weights.safetensors", network, self.folder.name).eval()
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path}: expected results of a finished run, found a damaged file ({error});"
+        " delete its folder to train again"
+    )
 
 
 def configuration(row: Row, scale: str, seed: int, mocap: str | None, precision: str) -> dict:
     """All that decides the result of a run."""
     return {
         "format": FORMAT,
+        "code": _source(),
         "row": asdict(row),
         "scale": asdict(row.scaled(scale)),
         "seed": seed,
         "data": synthetic.fingerprint(mocap),
         "precision": precision,
     }
+
+
+@cache
+def _source() -> str:
+    """Digest of the code that trains and evaluates, so that other code's runs are not reused."""
+    return digest([(Path(__file__).parent / f"{name}.py").read_text() for name in _MODULES])
 
 
 def run_folder(row: Row, scale: str, seed: int, mocap: str | None, precision: str) -> Path:
@@ -163,7 +197,11 @@ def run_folder(row: Row, scale: str, seed: int, mocap: str | None, precision: st
 def is_done(row: str, scale: str, seed: int, mocap: str | None, precision: str) -> bool:
     """Whether a run is finished."""
     folder = run_folder(get_row(row), scale, seed, mocap, precision)
-    return (folder / "metrics.json").exists()
+    return _complete(folder)
+
+
+def _complete(folder: Path) -> bool:
+    return all((folder / name).exists() for name in RESULTS)
 
 
 def run(
@@ -191,14 +229,16 @@ def run(
         InputError: unknown row, scale or device, unusable data, or a run's file that is damaged.
     """
     spec, place = get_row(row), resolve_device(device)
+    check_seed(seed)
     sized = spec.scaled(scale)
     folder = run_folder(spec, scale, seed, mocap, precision)
-    if not (folder / "metrics.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        config = configuration(spec, scale, seed, mocap, precision)
-        _write(folder / "config.json", json.dumps(config, indent=1, sort_keys=True))
-        with single_thread(place):
-            _train_and_evaluate(spec, sized, seed, folder, place, mocap, precision, position)
+    if not _complete(folder):
+        # a second process that wants the same run waits here, and then finds it done
+        with locked(folder), single_thread(place):
+            if not _complete(folder):
+                config = configuration(spec, scale, seed, mocap, precision)
+                _write(folder / "config.json", json.dumps(config, indent=1, sort_keys=True))
+                _train_and_evaluate(spec, sized, seed, folder, place, mocap, precision, position)
     return Run(spec, sized, seed, folder)
 
 
@@ -212,8 +252,8 @@ def _train_and_evaluate(
     precision: str,
     position: int,
 ) -> None:
-    train_set = synthetic.load("studio", row.train_split, scale.name, seed, mocap=mocap)
-    test_set = synthetic.load("studio", row.test_split, scale.name, seed, mocap=mocap)
+    load = partial(synthetic.load, "studio", scale=scale.name, seed=seed, mocap=mocap)
+    train_set, test_set = (load(s, device=device) for s in (row.train_split, row.test_split))
     network = build(row.network, row.stacks, scale, seed)
     if not (folder / "weights.safetensors").exists():
         config = TrainingConfig(
@@ -221,9 +261,12 @@ def _train_and_evaluate(
         )
         losses = partial(_losses, row=row, scale=scale)
         batch_at = partial(_batch_at, train_set, scale.batch_size, seed, device)
-        train_network(network, batch_at, losses, config, folder, device, row.id, position)
-        save_weights(folder / "weights.safetensors", network, f"{row.id}, seed {seed}")
-    load_weights(folder / "weights.safetensors", network).to(device)
+        identity = folder.name
+        train_network(network, batch_at, losses, config, folder, device, row.id, position, identity)
+        save_weights(folder / "weights.safetensors", network, identity)
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    load_weights(folder / "weights.safetensors", network, folder.name)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     result = evaluate(network, train_set, test_set, row.weak, scale, device)
     tensors = {name: getattr(result, name) for name in ("joints_mm", "keypoints_px", "depth")}
     with replacing(folder / "predictions.safetensors") as temporary:
@@ -231,7 +274,6 @@ def _train_and_evaluate(
     means = {name: float(values.nanmean()) for name, values in result.per_sample.items()}
     means |= {"scale_mm": result.scale_mm, "oracle_scale_mm": result.oracle_scale_mm}
     _write(folder / "metrics.json", json.dumps(means, indent=1))
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
 
 def _losses(output: Any, batch: PoseBatch, *, row: Row, scale: Scale) -> dict[str, Tensor]:
@@ -282,16 +324,16 @@ def train(
     get_scale(scale)
     pending = [
         (row, seed)
-        for seed in seeds
-        for row in rows
+        for seed in dict.fromkeys(seeds)
+        for row in dict.fromkeys(rows)
         if not is_done(row, scale, seed, mocap, precision)
     ]
     # Long runs first, so that the last ones to finish are short.
     pending.sort(key=lambda item: -get_row(item[0]).stacks)
     for seed in dict.fromkeys(seed for _, seed in pending):
         for split in ("train", "test"):
-            synthetic.load("studio", split, scale, seed, mocap=mocap)
-    count = jobs or (os.cpu_count() or 1 if place == "cpu" else 1)
+            synthetic.load("studio", split, scale, seed, mocap=mocap, device=place)
+    count = jobs or (_cores() if place == "cpu" else 1)
     one = partial(run, scale=scale, device=place, mocap=mocap, precision=precision)
     if min(count, len(pending)) <= 1:
         for row, seed in pending:
@@ -300,26 +342,37 @@ def train(
     _side_by_side(one, pending, min(count, len(pending)))
 
 
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _side_by_side(one: Any, pending: list[tuple[str, int]], count: int) -> None:
+    """Train in worker processes; on any failure, or Ctrl-C, end them all and leave checkpoints."""
     context = multiprocessing.get_context("spawn")
     lock, places = context.RLock(), context.Queue()
     tqdm.set_lock(lock)
     for place in range(count):
         places.put(place)
-    with (
-        ProcessPoolExecutor(
-            count, context, initializer=_start_worker, initargs=(lock, places)
-        ) as pool,
-        tqdm(total=len(pending), desc="networks", position=count, disable=None) as bar,
-    ):
-        futures = [pool.submit(_work, one, row, seed) for row, seed in pending]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                bar.update()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = ProcessPoolExecutor(count, context, initializer=_start_worker, initargs=(lock, places))
+    bar = tqdm(total=len(pending), desc="networks", position=count, disable=None)
+    try:
+        for future in as_completed([pool.submit(_work, one, *item) for item in pending]):
+            future.result()
+            bar.update()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "training: a worker process was killed, expected it to finish; was there too little"
+            " memory? The same command continues, --jobs 1 needs the least memory"
+        ) from error
+    finally:
+        bar.close()
+        # after a failure, what is under way is not waited for
+        for process in list((pool._processes or {}).values()) if sys.exc_info()[0] else ():
+            process.terminate()
+        pool.shutdown(cancel_futures=True)
 
 
 _line = 0
@@ -327,9 +380,20 @@ _line = 0
 
 def _start_worker(lock: Any, places: Any) -> None:
     global _line
+    # Ctrl-C reaches the parent, which ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     tqdm.set_lock(lock)
     torch.set_num_threads(1)
     _line = places.get()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed ends too, and leaves its run to the next command."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(one: Any, row: str, seed: int) -> None:

@@ -1,5 +1,6 @@
 """Where results lie, and writing that leaves nothing half-written."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from ordlib.errors import InputError
 
@@ -45,8 +48,8 @@ def replacing(path: Path) -> Iterator[Path]:
         if temporary.is_dir() and path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
             f"{path}: could not be written: {reason}; expected a writable folder with free space"
         ) from error
@@ -55,3 +58,24 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one process at a time work on `path`, and clear away what a killed one left beside it.
+
+    The lock is a hidden file beside `path`; the operating system frees it when the process ends.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = (path.parent / f".{path.name}.lock").open("w")
+    except OSError as error:
+        raise InputError(f"{path}: could not be locked: {error.strerror}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in (*path.parent.glob(f".{path.name}.*.tmp"), *path.glob(".*.tmp")):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        yield

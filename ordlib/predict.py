@@ -28,6 +28,8 @@ Box = tuple[float, float, float]
 FOCAL_PER_SIDE = 1.145
 """Assumed focal length over the image's longer side: that of the cameras of Human3.6M."""
 
+_LARGEST_SIDE = 4096
+
 CAUTION = (
     "The network was trained on rendered people only: on photographs expect poor 2D joints and"
     " worse depths. Millimetres assume a body of mean limb lengths and a lens like Human3.6M's."
@@ -68,6 +70,13 @@ def crop(image: Image.Image, box: Box | None, size: int) -> tuple[UInt8[Tensor, 
     x, y, side = box or (image.width / 2, image.height / 2, max(image.size))
     if not np.isfinite([x, y, side]).all() or side < 1:
         raise InputError(f"box: expected finite X, Y and a SIDE of 1 px or more, found {box}")
+    if side > _LARGEST_SIDE:
+        # shrunk first: a square as large as that would not fit in memory
+        zoom = _LARGEST_SIDE / side
+        width, height = (max(1, round(length * zoom)) for length in image.size)
+        smaller = image.resize((width, height))
+        pixels, (x, y, side) = crop(smaller, (x * zoom, y * zoom, side * zoom), size)
+        return pixels, (x / zoom, y / zoom, side / zoom)
     left, top, whole = round(x - side / 2), round(y - side / 2), round(side)
     if left >= image.width or top >= image.height or left + whole <= 0 or top + whole <= 0:
         raise InputError(

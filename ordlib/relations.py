@@ -4,7 +4,13 @@ import torch
 from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
-from ordlib.checks import require_finite, require_same_shape, require_shape, single_precision
+from ordlib.checks import (
+    looks_at_values,
+    require_finite,
+    require_same_shape,
+    require_shape,
+    single_precision,
+)
 from ordlib.errors import InputError
 
 
@@ -21,11 +27,12 @@ def relations_from_depth(
         tie_mm: smallest difference that counts as an order; 0 leaves ties to equal depths alone.
 
     Raises:
-        InputError: negative or undefined `tie_mm`, depths that are not finite.
+        InputError: negative or undefined `tie_mm`; depths that are not finite (on the CPU).
     """
     if not tie_mm >= 0:
         raise InputError(f"tie_mm: expected 0 or more, found {tie_mm}")
-    require_finite("depth_mm", depth_mm)
+    if looks_at_values(depth_mm):
+        require_finite("depth_mm", depth_mm)
     depth = single_precision(depth_mm)
     difference = depth.unsqueeze(-2) - depth.unsqueeze(-1)
     return (difference.sign() * (difference.abs() >= tie_mm)).to(torch.int8)

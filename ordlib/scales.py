@@ -72,3 +72,9 @@ def get_scale(name: str) -> Scale:
     if name not in SCALES:
         raise InputError(f"scale: expected one of {', '.join(SCALES)}, found {name!r}")
     return SCALES[name]
+
+
+def check_seed(seed: int) -> None:
+    """Raises InputError for a seed that is not between 0 and 2^32 - 1."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed: expected a whole number from 0 to {2**32 - 1}, found {seed}")

@@ -98,6 +98,7 @@ def train(
     device: str = "cpu",
     title: str = "",
     position: int = 0,
+    identity: str = "",
 ) -> nn.Module:
     """Train a network in place, or go on from the checkpoint in `folder`.
 
@@ -108,6 +109,7 @@ def train(
         config: budget and optimiser.
         folder: gets `log.csv`, and `checkpoint.safetensors` while the run is under way.
         title, position: label and line of the progress bar, which is shown on a terminal only.
+        identity: what a checkpoint must have been written for, such as a hash of a configuration.
 
     Raises:
         InputError: a checkpoint in `folder` does not fit, an unknown setting, or a loss that is
@@ -121,7 +123,8 @@ def train(
     optimizer = OPTIMIZERS[config.optimizer](network.parameters(), lr=config.learning_rate)
     model, optimizer = fabric.setup(network, optimizer)
     log = _Log(folder / "log.csv")
-    start = load_checkpoint(folder / "checkpoint.safetensors", network, optimizer, log)
+    checkpoint = folder / "checkpoint.safetensors"
+    start = load_checkpoint(checkpoint, network, optimizer, log, identity)
     model.train()
     saved = time.monotonic()
     bar = tqdm(total=config.steps, initial=start, desc=title, position=position, disable=None)
@@ -137,7 +140,8 @@ def train(
         if step == config.steps - 1 or step % max(1, config.steps // LOG_POINTS) == 0:
             log.add(step, terms)
         if time.monotonic() - saved > config.checkpoint_seconds:
-            save_checkpoint(folder / "checkpoint.safetensors", network, optimizer, step + 1, log)
+            log.check(step, terms)
+            save_checkpoint(checkpoint, network, optimizer, step + 1, log, identity)
             saved = time.monotonic()
         bar.update()
     bar.close()
@@ -159,8 +163,8 @@ class _Log:
     def __init__(self, path: Path) -> None:
         self.path, self.rows = path, list[dict[str, str]]()
 
-    def add(self, step: int, terms: Losses) -> None:
-        """Append the terms of a step. Raises InputError if one is not finite."""
+    def check(self, step: int, terms: Losses) -> dict[str, float]:
+        """The terms of a step as numbers. Raises InputError if one is not finite."""
         values = {name: float(value.detach()) for name, value in terms.items()}
         broken = [name for name, value in values.items() if not math.isfinite(value)]
         if broken:
@@ -168,6 +172,11 @@ class _Log:
                 f"{self.path.parent.name}: loss {', '.join(broken)} is not finite at step {step};"
                 " expected finite values, try a smaller learning rate"
             )
+        return values
+
+    def add(self, step: int, terms: Losses) -> None:
+        """Append the terms of a step. Raises InputError if one is not finite."""
+        values = self.check(step, terms)
         row = {name: f"{value:.6g}" for name, value in values.items()}
         self.rows.append({"step": str(step), **row})
 
@@ -187,7 +196,12 @@ class _Log:
 
 
 def save_checkpoint(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, step: int, log: _Log
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    log: _Log,
+    identity: str,
 ) -> None:
     """Write weights, optimiser state, step and log as one file, which replaces the last one."""
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
@@ -195,11 +209,16 @@ def save_checkpoint(
         tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"step": str(step), "log": log.text()})
+        metadata = {"step": str(step), "log": log.text(), "identity": identity}
+        save_file(tensors, temporary, metadata=metadata)
 
 
 def load_checkpoint(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, log: _Log
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    log: _Log,
+    identity: str,
 ) -> int:
     """Restore what `save_checkpoint` wrote and return the next step; 0 where there is no file."""
     if not path.exists():
@@ -207,7 +226,9 @@ def load_checkpoint(
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            meta = file.metadata()
+            meta = file.metadata() or {}
+        if meta["identity"] != identity:
+            raise KeyError(f"that of {meta['identity']!r} in place of {identity!r}")
         network.load_state_dict(_under("network.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in _under("optimizer.", tensors).items():
@@ -215,13 +236,22 @@ def load_checkpoint(
             state.setdefault(int(index), {})[name] = value
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
+        _match_layouts(optimizer)
         log.restore(meta["log"])
         return int(meta["step"])
-    except (SafetensorError, RuntimeError, KeyError, TypeError) as error:
+    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
         raise InputError(
             f"{path}: expected a checkpoint of this network, found {str(error).splitlines()[0]};"
             " delete the file to start again"
         ) from error
+
+
+def _match_layouts(optimizer: torch.optim.Optimizer) -> None:
+    """Lay the state out as the weights are; fused optimisers walk both in the order of memory."""
+    for weight, state in optimizer.state.items():
+        for name, value in state.items():
+            if value.shape == weight.shape:
+                state[name] = torch.empty_like(weight).copy_(value)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -235,12 +265,15 @@ def save_weights(path: Path, network: nn.Module, run: str) -> None:
         save_file(tensors, temporary, metadata={"run": run})
 
 
-def load_weights(path: Path, network: nn.Module) -> nn.Module:
-    """Read weights into a network of the same configuration. Raises InputError if they differ."""
+def load_weights(path: Path, network: nn.Module, run: str) -> nn.Module:
+    """Read the weights of a run. Raises InputError for a file that holds anything else."""
     if not os.path.exists(path):
         raise InputError(f"{path}: expected the weights of a trained network, found no file")
     try:
         with safe_open(path, framework="pt") as file:
+            owner = (file.metadata() or {}).get("run")
+            if owner != run:
+                raise RuntimeError(f"those of {owner!r} in place of {run!r}")
             network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
     except (SafetensorError, RuntimeError) as error:
         raise InputError(

@@ -1,7 +1,9 @@
 """Rows as data, runs done once, and the same results whoever trains them."""
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +100,24 @@ def test_damaged_weights_are_named(outputs: Path) -> None:
         result.network()
 
 
+@pytest.mark.parametrize("name", ["metrics.json", "predictions.safetensors"])
+def test_damaged_results_are_named(outputs: Path, name: str) -> None:
+    result = run(FULL, "smoke", seed=2, device="cpu")
+    (result.folder / name).write_bytes(b"{")
+    with pytest.raises(InputError, match=f"{name}: expected results of a finished run"):
+        _ = result.metrics if name == "metrics.json" else result.predictions
+
+
+def test_a_worker_that_dies_ends_all_with_one_message(outputs: Path) -> None:
+    with pytest.raises(InputError, match="training: a worker process was killed"):
+        experiments._side_by_side(die, [(WEAK, 0), (FULL, 0)], 2)
+
+
+def die(row: str, seed: int, position: int) -> None:
+    """What a worker does when the system is out of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_every_epoch_shows_every_sample_once() -> None:
     steps = [batch_indices(24, 8, seed=0, step=step) for step in range(6)]
     for epoch in (steps[:3], steps[3:]):
@@ -117,6 +137,8 @@ def test_every_epoch_shows_every_sample_once() -> None:
 def test_unknown_names(outputs: Path, arguments: tuple[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         run(*arguments, device="cpu")
+    with pytest.raises(InputError, match="seed: expected a whole number from 0"):
+        run(WEAK, "smoke", seed=-1, device="cpu")
     with pytest.raises(InputError, match="device: expected"):
         run(WEAK, "smoke", device="abacus")
 

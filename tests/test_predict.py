@@ -42,6 +42,11 @@ def test_crop_outside_the_image_is_black() -> None:
     assert not pixels[:, :, :30].any() and pixels[1, 5:, 31:].all()
 
 
+def test_a_box_larger_than_memory_is_shown_all_the_same() -> None:
+    pixels, box = crop(gradient(100, 100), (50.0, 50.0, 2e5), 64)
+    assert pixels.shape == (3, 64, 64) and box == pytest.approx((50.0, 50.0, 2e5), rel=0.05)
+
+
 def test_the_whole_image_is_the_default_box() -> None:
     pixels, box = crop(gradient(60, 40), None, 64)
     assert pixels.shape == (3, 64, 64) and box == (30.0, 20.0, 60.0)

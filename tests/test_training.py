@@ -138,7 +138,9 @@ def test_killed_at_any_moment_ends_with_the_same_weights(tmp_path: Path) -> None
             load_file(checkpoint)
     assert kills >= 2, "the run ended before it could be killed"
     assert process.returncode == 0
-    assert_same_weights(whole, load_weights(folder / "weights.safetensors", small_network()))
+    assert_same_weights(
+        whole, load_weights(folder / "weights.safetensors", small_network(), "test")
+    )
 
 
 def test_bf16_trains_close_to_fp32(tmp_path: Path) -> None:
@@ -163,9 +165,41 @@ def test_bad_settings_and_files(tmp_path: Path) -> None:
     other = nn.Sequential(nn.Linear(2, 2))
     save_weights(tmp_path / "weights.safetensors", other, "test")
     with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights"):
-        load_weights(tmp_path / "weights.safetensors", small_network())
+        load_weights(tmp_path / "weights.safetensors", small_network(), "test")
+    save_weights(tmp_path / "weights.safetensors", small_network(), "another run")
+    with pytest.raises(InputError, match="found those of 'another run' in place of 'test'"):
+        load_weights(tmp_path / "weights.safetensors", small_network(), "test")
     with pytest.raises(InputError, match="found no file"):
-        load_weights(tmp_path / "absent.safetensors", small_network())
+        load_weights(tmp_path / "absent.safetensors", small_network(), "test")
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    def losses(output: torch.Tensor, batch: PoseBatch) -> dict[str, torch.Tensor]:
+        return {"error": output.square().mean()}
+
+    def stop(step: int) -> PoseBatch:
+        if step == 3:
+            raise KeyboardInterrupt
+        return batch_at(step)
+
+    config = TrainingConfig(5, checkpoint_seconds=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(small_network(), stop, losses, config, tmp_path, identity="mine")
+    with pytest.raises(InputError, match="that of 'mine' in place of 'yours'"):
+        train(small_network(), batch_at, losses, config, tmp_path, identity="yours")
+
+
+def test_a_loss_that_is_not_finite_never_reaches_a_checkpoint(tmp_path: Path) -> None:
+    def losses(output: torch.Tensor, batch: PoseBatch) -> dict[str, torch.Tensor]:
+        calls.append(None)
+        return {"error": output.square().mean() * (float("nan") if len(calls) == 4 else 1.0)}
+
+    calls: list[None] = []
+    config = TrainingConfig(1000, checkpoint_seconds=0.0)
+    with pytest.raises(InputError, match="loss error is not finite at step 3"):
+        train(small_network(), batch_at, losses, config, tmp_path)
+    tensors = load_file(tmp_path / "checkpoint.safetensors")
+    assert all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point())
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x10" * 64])
@@ -183,16 +217,22 @@ def test_a_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
         train(small_network(), batch_at, losses, TrainingConfig(5), tmp_path / "run")
 
 
-def test_a_full_disk_is_one_message_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import ordlib.training as training
-
-    def no_space(tensors: dict, path: Path, metadata: dict) -> None:
-        Path(path).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(training, "save_file", no_space)
-    with pytest.raises(InputError, match=r"weights\.safetensors: could not be written: No space"):
-        save_weights(tmp_path / "weights.safetensors", small_network(), "test")
+def test_a_full_disk_is_one_message_and_leaves_nothing(tmp_path: Path) -> None:
+    """The operating system refuses files beyond 4 kB, as it does when a disk is full."""
+    code = """
+import resource, signal, sys
+from pathlib import Path
+from torch import nn
+from ordlib.errors import InputError
+from ordlib.training import save_weights
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    save_weights(Path(sys.argv[1]) / "weights.safetensors", nn.Linear(100, 100), "test")
+except InputError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "weights.safetensors: could not be written: " in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -1,11 +1,10 @@
 """Arrays kept in a folder with a description: memory-mapped, checked, rebuilt where damaged."""
 
-import fcntl
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ordlib.errors import InputError
-from ordlib.files import replacing
+from ordlib.files import locked, replacing
 
 _DESCRIPTION = "description.json"
 _FORMAT = 1
@@ -48,7 +47,7 @@ def fetch(
     """
     wanted = json.loads(json.dumps(configuration))
     if not is_valid(folder, wanted):
-        with _lock(folder):
+        with locked(folder):
             if not is_valid(folder, wanted):
                 _remove(folder)
                 with replacing(folder) as temporary:
@@ -102,9 +101,7 @@ def _write(
     for rows, chunk in chunks:
         for name, part in chunk.items():
             if name not in arrays:
-                arrays[name] = np.lib.format.open_memmap(
-                    folder / f"{name}.npy", "w+", part.dtype, (count, *part.shape[1:])
-                )
+                arrays[name] = _allocate(folder / f"{name}.npy", part.dtype, count, part.shape[1:])
             arrays[name][rows] = part
     for array in arrays.values():
         array.flush()
@@ -119,6 +116,15 @@ def _write(
     (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1))
 
 
+def _allocate(path: Path, dtype: np.dtype, count: int, shape: tuple[int, ...]) -> np.memmap:
+    """A new array on disk; its blocks are claimed now, since a full disk kills a later write."""
+    array = np.lib.format.open_memmap(path, "w+", dtype, (count, *shape))
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
 def _remove(path: Path) -> None:
     try:
         if path.is_dir() and not path.is_symlink():
@@ -130,19 +136,3 @@ def _remove(path: Path) -> None:
             f"{path}: a damaged cache could not be removed: {error.strerror or error};"
             " expected a writable folder"
         ) from error
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock file; it stays behind, empty."""
-    path = folder.with_name(f".{folder.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
-    except OSError as error:
-        raise InputError(
-            f"{path}: could not be written: {error.strerror or error}; expected a writable folder"
-        ) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -15,7 +15,7 @@ from ordlib.errors import InputError
 from ordlib.files import digest, outputs_folder
 from ordlib.relations import relations_from_depth
 from ordlib.sample import PoseBatch
-from ordlib.scales import get_scale
+from ordlib.scales import check_seed, get_scale
 from ordlib.skeleton import H36M17, Skeleton
 from ordlib.synthetic.cache import Chunks, fetch
 from ordlib.synthetic.domains import DOMAINS, Domain
@@ -111,11 +111,12 @@ def load(
         device: where to render.
 
     Raises:
-        InputError: unknown name, split or scale; unusable motion capture; a folder that cannot be
-            written.
+        InputError: unknown name, split or scale; a negative seed; unusable motion capture; a
+            folder that cannot be written.
     """
     domain, stored = _find(name, split)
     sizes = get_scale(scale)
+    check_seed(seed)
     count = getattr(sizes, domain.splits[stored].size) // (2 if domain.splits[stored].halved else 1)
     content = None if mocap is None else _content(Path(mocap))
     key = {
@@ -170,18 +171,21 @@ def _content(folder: Path) -> str:
     if not files:
         mocap_files.load(folder)  # says what is wrong
     try:
-        return digest([(str(p.relative_to(folder)), _sha256(p)) for p in files])
+        return digest(
+            [(str(p.relative_to(folder)), _sha256(p, p.stat().st_mtime_ns)) for p in files]
+        )
     except OSError as error:
         raise InputError(
             f"{error.filename}: could not be read: {error.strerror}; expected a BVH file"
         ) from error
 
 
-def _sha256(path: Path) -> str:
+@cache
+def _sha256(path: Path, changed: int) -> str:
+    """SHA-256 of a file as it was when it last changed."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@cache
 def fingerprint(mocap: str | Path | None = None) -> str:
     """Digest of all that the images of a scale and seed follow from: code and poses."""
     return digest([_source(), None if mocap is None else _content(Path(mocap))])
@@ -191,5 +195,6 @@ def fingerprint(mocap: str | Path | None = None) -> str:
 def _source() -> str:
     """Digest of the code that makes the images, so that other code's images are not used."""
     package = Path(__file__).parents[1]
-    others = [package / name for name in ("camera.py", "datasets/bvh.py", "datasets/mocap.py")]
+    names = ("camera.py", "relations.py", "skeleton.py", "datasets/bvh.py", "datasets/mocap.py")
+    others = [package / name for name in names]
     return digest([path.read_text() for path in (*sorted(package.glob("synthetic/*.py")), *others)])

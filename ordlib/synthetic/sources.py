@@ -117,7 +117,15 @@ class ClipPoses:
         self._action = torch.tensor([self.actions.index(w) for w in words])[mocap.clip]
         parents = [parent for parent, _ in H36M17.bones]
         bones = mocap.poses[:, 1:] - mocap.poses[:, parents]
-        self._directions = torch.nn.functional.normalize(bones, dim=-1)
+        lengths = bones.norm(dim=-1, keepdim=True)
+        if not (lengths > 0).all():
+            frame, bone = (int(k) for k in (lengths[..., 0] == 0).nonzero()[0])
+            clip = mocap.clip_names[mocap.clip[frame]]
+            raise InputError(
+                f"{clip}: found a bone of length 0 that ends in {H36M17.joints[bone + 1]}, expected"
+                " joints at different places"
+            )
+        self._directions = bones / lengths
         shares = divide_clips(mocap)
         frames = {
             share: torch.isin(mocap.clip, torch.tensor(sorted(clips))).nonzero()[:, 0]
