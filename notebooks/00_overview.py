@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** The paper claims that a network learns 3D human pose almost as well from "which joint is closer?" as from exact depths; the table of verdicts below says, by code, how far that holds on the built-in benchmark.
 #
-# **Needs** the eight rows of Table 1; it trains those that are missing. **Time** (2 CPU cores, training included): `smoke` under a minute, `quick` about 10 minutes, `desk` within 2 hours, `paper` hours on a data-centre GPU. Without training: about half a minute.
+# **Needs** the eight rows of Table 1; it trains those that are missing. **Time** (2 CPU cores, training included): `smoke` under a minute, `quick` about 10 minutes, `desk` two to four hours, `paper` days on a GPU for the eight rows. Without training: about half a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -56,7 +56,7 @@ experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mo
 #
 # $$\mathcal{L}_{i,j} = \begin{cases} \log(1 + \exp(z_i - z_j)) & r(i,j) = +1 \\ \log(1 + \exp(z_j - z_i)) & r(i,j) = -1 \\ (z_i - z_j)^2 & r(i,j) = 0 \end{cases}$$
 #
-# summed over all pairs that somebody has answered (Eq. 2). Together with ordinary 2D keypoints that is all it is told.
+# summed over all pairs that somebody has answered (Eq. 2). Together with ordinary 2D keypoints that is all it is told (the depth-only rows: no 2D keypoints in either training).
 #
 # ## The idea in one figure
 #
@@ -78,7 +78,12 @@ answer = {1: "the first", -1: "the second", 0: "about the same"}[int(relations[f
 print(f"{H36M17.joints[first]} or {H36M17.joints[second]}: which is closer? {answer}")
 
 # %% [markdown]
-# Left: the image with the two joints. Second: all relations of this image, one cell a pair; this matrix is what a weakly supervised network is trained on. Third: the true depths against those that the network predicts for this image, which it was not trained on; a perfect prediction lies on the line. Right: the skeletons from the person's side, truth in colour, prediction in grey.
+# Left: the image with the two joints. Second: all relations of this image, one cell a pair; this matrix is what a weakly supervised network is trained on. Third: the true depths against those that the network predicts for this image, which it was not trained on; a perfect prediction lies on the line. Right: the skeletons from the person's side, truth in colour, prediction in grey. The joints have these numbers:
+
+# %% tags=["nbval-check-output"]
+names = [f"{number} {name.replace('_', ' ')}" for number, name in enumerate(H36M17.joints)]
+for start in (0, 9):
+    print(", ".join(names[start : start + 9]))
 
 # %%
 fig, axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained")
@@ -93,13 +98,17 @@ axes[1].set(xlabel="joint j", ylabel="joint i", xticks=range(0, 17, 4), yticks=r
 predicted = run.predictions["joints_mm"][chosen]
 axes[2].scatter(depth_mm, predicted[:, 2], color=plots.WEAK, s=16)
 reach = float(torch.cat((depth_mm, predicted[:, 2])).abs().max()) * 1.1
-axes[2].plot([-reach, reach], [-reach, reach], color="black", linewidth=0.8)
+axes[2].plot([-reach, reach], [-reach, reach], color="black", linewidth=0.8, label="perfect")
 axes[2].set_xlabel("true depth from the pelvis (mm)")
 axes[2].set_ylabel("predicted depth (mm)")
+axes[2].legend()
 true_mm = sample.joints_mm[0] - sample.joints_mm[0, :1]
 plots.draw_skeleton(axes[3], true_mm, side_view=True)
 for bone in H36M17.bones:
     axes[3].plot(*predicted[list(bone)][:, [2, 1]].T, color=plots.PUBLISHED, linestyle="--")
+axes[3].plot([], [], color=plots.SIDE_COLOURS["trunk"], label="truth")
+axes[3].plot([], [], color=plots.PUBLISHED, linestyle="--", label="predicted (dashed)")
+axes[3].legend(loc="lower left", fontsize=7, handlelength=1.5)
 plots.save_figure(fig, outputs_folder(scale, mocap or None) / "figures" / "00_idea.png")
 plt.show()
 
@@ -131,7 +140,7 @@ pairs
 # %% [markdown]
 # ## What the paper claims first
 #
-# Table 1 asks whether relations are enough: on Human3.6M, where exact depths are known, four architectures are trained twice, with exact 3D joints (*full*) and with relations and 2D keypoints alone (*weak*). Printed are mean joint errors in mm.
+# Table 1 asks whether relations are enough: on Human3.6M, where exact depths are known, four architectures are trained twice, with exact 3D joints (*full*) and with relations and 2D keypoints alone (*weak*) (the depth-only rows: no 2D keypoints in either training). Printed are mean joint errors in mm.
 
 # %% tags=["nbval-check-output"]
 published.table(1).drop(columns="row")
@@ -171,7 +180,7 @@ plots.save_figure(fig, outputs_folder(scale, mocap or None) / "figures" / "00_ga
 plt.show()
 
 # %% [markdown]
-# Every statement has a bound and a verdict: *reproduced* if the whole interval is on the stated side of the bound, *not reproduced* if none of it is, *undecided* if the bound is inside. Notebook 09 explains the bounds, and why three of the statements look at other errors than the printed one.
+# Every statement has a bound and a verdict: *reproduced* if the whole interval is on the stated side of the bound, *not reproduced* if none of it is, *undecided* if the bound is inside. Notebook 09 explains the bounds, and why two of the statements look at other errors than the printed one.
 
 # %%
 statements = results.judge(runs)
@@ -184,7 +193,8 @@ for word in ("reproduced", "not reproduced", "undecided"):
 if scale == "smoke":
     print("Scale smoke only proves that everything runs; its verdicts mean nothing.")
 if len(seeds) == 1:
-    print("One seed: the intervals cover the choice of test images, not that of the weights.")
+    print("One seed: the intervals cover the choice of test images alone.")
+    print("Another seed would give other images, other people's looks and other weights.")
 assert counts.sum() == len(statements)
 
 # %% [markdown]

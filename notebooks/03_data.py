@@ -13,9 +13,7 @@
 #
 # **Answer.** Four rendered stand-ins play the paper's data sets, each with the labels that the real one has; errors in millimetres start from a floor that no network can remove, and depth order can partly be guessed without any image, so later numbers are to be read against the baselines measured here.
 #
-# **Needs.** The four stand-ins, rendered here where they are missing, and one network, `table1/depth/weak`, trained here if no run of it is found.
-#
-# **Time on a CPU.** smoke: seconds. quick: about two minutes, and two more for the network. desk: the same, and about ten minutes a seed for the network. paper: mostly rendering, on a GPU.
+# **Needs.** The four stand-ins, rendered here where they are missing, and one network, `table1/depth/weak`, trained here if no run of it is found. **Time on a CPU.** smoke: seconds. quick: about two minutes, and two more for the network. desk: several times as long. paper: days on a GPU for the eight rows of Table 1, of which this notebook needs one.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -57,16 +55,7 @@ experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mo
 # | `wild` | LSP + MPII Ordinal | a new person in every image | broad: sports, floor, exercise, daily life | 2D keypoints and depth order, nothing metric | none: for training only |
 # | `shift` | MPI-INF-3DHP | 24 strangers, never trained on | broad, 7 activities | full 3D, for tests only | PCK3D, AUC |
 #
-# How to get the real ones, each from its authors and under its own terms:
-#
-# | data set | where | terms, in short |
-# |---|---|---|
-# | Human3.6M | vision.imar.ro/human3.6m | registration, academic use only |
-# | HumanEva-I | humaneva.is.tue.mpg.de | registration, research only |
-# | MPI-INF-3DHP | its page at the Max Planck Institute for Informatics | research, not commercial |
-# | LSP | its page by S. Johnson, University of Leeds | photographs from Flickr, for research |
-# | MPII Human Pose | human-pose.mpi-inf.mpg.de | read the terms there; images are frames of other people's videos |
-# | LSP + MPII Ordinal | project page of the paper's authors | licence file inside; builds on the two above |
+# The real ones come from their authors, each under its own terms: Human3.6M (vision.imar.ro/human3.6m; registration, academic use only), HumanEva-I (humaneva.is.tue.mpg.de; registration, research only), MPI-INF-3DHP (its page at the Max Planck Institute for Informatics; research, not commercial), LSP (its page by S. Johnson, University of Leeds; photographs from Flickr, for research), MPII Human Pose (human-pose.mpi-inf.mpg.de; images are frames of other people's videos, read the terms there), and LSP + MPII Ordinal (project page of the paper's authors; licence file inside; builds on the last two).
 #
 # **Loaders for the real data sets are not part of this version.** What it takes from outside is motion capture: with the parameter `mocap` a folder of BVH files gives the poses, and all else stays rendered. The relations of `wild` are exact, from the true depths with a tie below 100 mm: annotators who err are not simulated in this version.
 #
@@ -169,7 +158,7 @@ plt.show()
 # %% [markdown]
 # ## People differ in size
 #
-# The protocol will need the **mean limb lengths of the training subjects**. A limb is a bone between two joints. These lengths are a fact of the data set, not of a test image. Over the five training subjects of `studio` they are those of Human3.6M (file `limb_train.mat` of the coarse-to-fine authors [32]). The table has the lengths of the right side and the trunk in percent of that mean. S9 is larger than the mean, as the real S9 is; remember it for the floor below.
+# The protocol will need the **mean limb lengths of the training subjects**. A limb is a bone between two joints. These lengths are a fact of the data set, not of a test image. Over the five training subjects of `studio` they are those of Human3.6M (file `limb_train.mat` of [32], the paper's reference for Pavlakos et al., *Coarse-to-fine volumetric prediction*, CVPR 2017). The table has the lengths of the right side and the trunk in percent of that mean. S9 is larger than the mean, as the real S9 is; remember it for the floor below.
 
 # %% tags=["nbval-check-output"]
 PARENTS, CHILDREN = map(list, zip(*H36M17.bones, strict=True))
@@ -194,33 +183,23 @@ percent.loc[:, ~percent.columns.str.startswith("left")].T.round(0).astype(int)
 # %% [markdown]
 # ## Actions
 #
-# `studio` has the 15 actions of Human3.6M. Each panel is 2 m wide and shows three poses of one action, turned so that the person faces you but for 35 degrees. With motion capture as poses, actions are named after the clips.
-
+# `studio` has the 15 actions of Human3.6M. Below is the first training image of each, with its joints. With motion capture as poses, actions are named after the clips.
 
 # %%
-def turned(pose: torch.Tensor, degrees: float = 35.0) -> torch.Tensor:
-    """A root-relative pose, turned about the vertical until it faces the camera but for `degrees`."""
-    hips = pose[H36M17.index("left_hip")] - pose[H36M17.index("right_hip")]
-    angle = torch.atan2(hips[2], hips[0]) + np.radians(degrees)
-    (x, y, z), cos, sin = pose.unbind(-1), angle.cos(), angle.sin()
-    return torch.stack([cos * x + sin * z, y, cos * z - sin * x], -1)
-
-
-actions = sorted(set(train.meta["action"].tolist()))
+actions, firsts = np.unique(train.meta["action"], return_index=True)
 assert mocap or len(actions) == 15
-relative = train.joints_mm - train.joints_mm[:, :1]
-figure, axes = plt.subplots(3, 5, figsize=(9, 5.6), layout="constrained")
-for ax, action in zip(axes.flat, actions, strict=False):
-    for number, index in enumerate(np.flatnonzero(train.meta["action"] == action)[:3]):
-        plots.draw_skeleton(ax, turned(relative[index]), alpha=(1.0, 0.5, 0.3)[number])
-    ax.set_title(action)
-for ax in axes.flat:
-    ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+examples = synthetic.load("studio", "train", scale, seed, mocap=mocap or None).batch(firsts[:15])
+figure, axes = plt.subplots(3, 5, figsize=(9, 5.8), layout="constrained")
+for ax, image, points, action in zip(
+    axes.flat, examples.images, examples.keypoints_px, actions, strict=False
+):
+    plots.show_image(ax, image, str(action))
+    plots.draw_joints(ax, points)
 plots.save_figure(figure, folder / "figures" / "03_actions.png")
 plt.show()
 
 # %% [markdown]
-# Hard actions have to be hard. A joint counts as *hidden* here when the line of sight from the camera to it passes within 60 mm of one of the person's own bones that is at least 100 mm nearer: roughly, when a limb covers it. Sitting and sitting down are dark; from `quick` up, where there are enough poses to tell, they hide the most.
+# Hard actions have to be hard. A joint counts as *hidden* here when the line of sight from the camera to it passes within 60 mm of one of the person's own bones that is at least 100 mm nearer: roughly, when a limb covers it. Sitting and sitting down are dark; from `quick` up, where there are enough poses to tell, they should hide more than the average action.
 
 
 # %%
@@ -282,7 +261,7 @@ assert mocap or np.percentile(tilts["wild"], 90) > np.percentile(tilts["studio"]
 # %% [markdown]
 # ## Ordinal relations
 #
-# Let $z_i$ be the depth of joint $i$. The relation $r_{(i,j)}$ is $+1$ where joint $i$ is closer than joint $j$ by 100 mm or more, $-1$ where it is farther by as much, and $0$ where the two are tied. So $r_{(j,i)} = -r_{(i,j)}$: the matrix is antisymmetric, and the $17 \cdot 16 / 2 = 136$ cells above its diagonal say everything. The figure shows the pose of the test split with the most hidden joints. Green cells: the joint of the row is closer than that of the column. Purple: it is farther. White: tied.
+# Let $z_i$ be the depth of joint $i$. The relation $r_{(i,j)}$ is $+1$ where joint $i$ is closer than joint $j$ by 100 mm or more, $-1$ where it is farther by as much, and $0$ where the two are tied. So $r_{(j,i)} = -r_{(i,j)}$: the matrix is antisymmetric, and the $17 \cdot 16 / 2 = 136$ cells above its diagonal say everything. The figure shows the pose of the test split with the most hidden joints. Green cells: the joint of the row is closer than that of the column (+1). Pink: it is farther (-1). White: a tie.
 
 # %%
 one = studio.batch([int(hidden(test.joints_mm).sum(1).argmax())])
@@ -292,10 +271,10 @@ names = [name.replace("_", " ") for name in H36M17.joints]
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.8), width_ratios=(1, 1.3), layout="constrained")
 plots.show_image(axes[0], one.images[0], str(one.meta["action"][0]))
 plots.draw_joints(axes[0], one.keypoints_px[0])
-axes[1].imshow(matrix, cmap="PRGn", vmin=-1.5, vmax=1.5)
+axes[1].imshow(matrix, cmap="PiYG", vmin=-1.5, vmax=1.5)
 axes[1].set_xticks(range(17), names, rotation=90)
 axes[1].set_yticks(range(17), names)
-axes[1].set_title("relation of row i and column j")
+axes[1].set(title="r(i, j): +1 green, 0 white, -1 pink", xlabel="joint j", ylabel="joint i")
 plots.save_figure(figure, folder / "figures" / "03_relations.png")
 plt.show()
 
@@ -355,7 +334,7 @@ table.round(1)
 #
 # A network gives 2D positions and depths relative to the root. Millimetres also need the distance of the root from the camera. No ground truth of the test image may be used, so the root is put where the limbs come closest to the mean limb lengths of the training subjects (`camera.root_depth`, the third mode of the evaluation of [32]). A person larger than the mean is thus placed too near.
 #
-# The cell below gives the protocol **true** 2D positions and **true** relative depths. What remains is the protocol's own error, even for a perfect network. On a real sequence of S9 the same computation leaves 22.6 mm, with the root 277 mm too near (measured on the sample file of [32]). With the subject's own limb lengths it vanishes.
+# The cell below gives the protocol **true** 2D positions and **true** relative depths. What remains is the protocol's own error, even for a perfect network. With the subject's own limb lengths it vanishes.
 
 # %%
 relative_mm = test.joints_mm[..., 2] - test.joints_mm[:, :1, 2]
@@ -374,11 +353,11 @@ results.write_csv(floors.reset_index(names="frames"), folder / "tables" / "floor
 floors.round(1)
 
 # %% [markdown]
-# The paper averages over all frames, as this project does; some other papers average over actions.
+# The paper does not say whether it averages frames or actions; this project averages frames.
 #
 # ## The floor of the volume
 #
-# A volume (Section 3.3) has heatmap pixels in x and y and bins over ±1 m in z. Suppose a network were perfect but could only name the right cell: the true joints become the nearest cell centres. The table has what this alone costs at this scale. Its last row reads positions as those of the networks are read, from Gaussians around the truth: in 2D the mean around the maximum, in depth the mean over all bins. That reaches between the cells.
+# A volume (Section 3.3) has heatmap pixels in x and y and bins over ±1 m in z. Suppose a network were perfect but could only name the right cell: the true joints become the nearest cell centres. The table has what this alone costs at this scale. Its last row reads positions as those of the networks are read, from Gaussians around the truth: in 2D at the vertex of a parabola through the logarithms of the maximum and its neighbours (notebook 06), in depth as the mean over all bins.
 
 # %%
 some = np.unique(np.linspace(0, len(test) - 1, min(500, len(test))).astype(int))
@@ -459,12 +438,9 @@ results.write_csv(order.reset_index(names="seen"), folder / "tables" / "order_fr
 exact, network = centre["2D joints, noise 0 %"], centre.iloc[-1]
 if scale != "smoke" and not mocap:
     assert 50 < centre["one constant order"] < exact and centre["one joint's position"] < exact
-beaten = [k for k in NOISES if centre[f"2D joints, noise {k:g} %"] < network]
-print(
-    f"True 2D joints without an image: {exact:.1f} %. The network with the image: {network:.1f} %."
-)
-listed = ", ".join(f"{level:g} %" for level in beaten)
-print(f"Guesses from 2D joints that it beats: {f'noise {listed}' if beaten else 'none'}.")
+beaten = [f"{k:g} %" for k in NOISES if centre[f"2D joints, noise {k:g} %"] < network]
+print(f"True 2D joints alone: {exact:.1f} %. The network, from the image: {network:.1f} %.")
+print(f"Noise at which it beats the guess from 2D joints: {', '.join(beaten) or 'none'}.")
 order.round(1)
 
 # %% [markdown]
@@ -484,7 +460,7 @@ pd.DataFrame({"guess from true 2D joints (%)": rows}).round(1)
 #
 # * Four stand-ins give one sample type; subjects are apart, frames and pixels agree, and `wild` has nothing metric.
 # * MPJPE, reconstruction error, PCK3D and AUC forgive different things. AUC ends at 96.8 %.
-# * The protocol has a floor, because a test person is not the mean training person. The cells of a volume add to it, and reading between them takes most of that away.
+# * The protocol has a floor, because a test person is not the mean training person. The cells of a volume add to it; see the last row of its table for how much reading between them recovers.
 # * Depth order can be guessed without an image as far as the last figure shows. Read the ordinal accuracy of any network against these bars, not against one half.
 #
 # ## Try it

@@ -11,11 +11,11 @@
 #
 # **Question.** Can a ConvNet learn the depths of a person's joints when nobody ever tells it a depth, only which of two joints is closer to the camera?
 #
-# **Answer.** A ranking loss on pairs is all it takes to train the order of the joints. The scale and the shift of the depths stay free, so millimetres need one more piece of knowledge: mean limb lengths.
+# **Answer.** A ranking loss on pairs trains the order; how far is measured below. The scale and the shift of the depths stay free, so millimetres need one more piece of knowledge: mean limb lengths.
 #
 # **Needs.** The stand-in `studio` and two networks, `table1/depth/weak` and `table1/depth/full`. They are trained here if no run of them is found.
 #
-# **Time on a CPU.** smoke: seconds. quick: about two minutes a network, and half a minute for the rest. desk: about ten minutes a network and seed. paper: hours on a GPU.
+# **Time on a CPU.** smoke: seconds. quick: about two minutes a network, and half a minute for the rest. desk: its part of the two to four hours that the eight rows of Table 1 take on two cores. paper: days on a GPU for the eight rows.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -55,7 +55,7 @@ experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mo
 #
 # A person has $N = 17$ joints. Joint $i$ has a depth $z_i$: its distance along the camera's axis, so *closer* means a smaller $z$. The relation $r_{(i,j)}$ is $+1$ where joint $i$ is closer than joint $j$, $-1$ where $j$ is closer, and $0$ where their depths are *roughly the same*. Section 4.3 draws that line at 100 mm. In this experiment all relations come from the true depths, so that only the form of the supervision differs between the rows. No person labelled anything.
 #
-# Look at the right half: each row is one joint. Purple cells are joints farther away than this joint, green cells are closer ones, and white cells are ties. The matrix is antisymmetric, so the $17 \cdot 16 / 2 = 136$ cells above the diagonal say everything.
+# Look at the right half. Green cells: the joint of the row is closer than that of the column (+1). Pink: it is farther (-1). White: a tie. The matrix is antisymmetric, so the $17 \cdot 16 / 2 = 136$ cells above the diagonal say everything.
 
 # %%
 folder = outputs_folder(scale, mocap or None)
@@ -67,11 +67,12 @@ person = int((depth_mm.amax(1) - depth_mm.amin(1)).argmax())  # the one deepest 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
 plots.show_image(left, some.images[person], "one test image")
 plots.draw_joints(left, some.keypoints_px[person])
-right.imshow(some.relations[person], cmap="PRGn_r", vmin=-1.5, vmax=1.5)
+right.imshow(some.relations[person], cmap="PiYG", vmin=-1.5, vmax=1.5)
 names = [name.replace("_", " ") for name in H36M17.joints]
 right.set_xticks(range(17), names, rotation=90)
 right.set_yticks(range(17), names)
-right.set_title("relation r(i, j): i is the row, j the column")
+right.set_title("r(i, j): +1 green, 0 white, -1 pink")
+right.set(xlabel="joint j", ylabel="joint i")
 plots.save_figure(figure, folder / "figures" / "04_relations.png")
 plt.show()
 
@@ -153,7 +154,7 @@ print("annotated pairs:", int(known.triu(1).sum()), "of 136")
 # %% [markdown]
 # ## What can be recovered from relations alone
 #
-# Before a network enters, take 17 free numbers for one person and run gradient descent (Adam) on the loss. This is the best that any network could do for this image. It is done twice: with the ordered pairs only, and with the ties as well. All test people of the first batch are done at once, each with 17 numbers of their own.
+# Before a network enters, take 17 free numbers for one person and run gradient descent (Adam) on the loss. It shows what the loss alone asks for, with no network in the way. It is done twice: with the ordered pairs only, and with the ties as well. All test people of the first batch are done at once, each with 17 numbers of their own.
 
 
 # %%
@@ -252,7 +253,7 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# The curves show the training loss of each row by step. They have different units, so compare shapes and not heights. The grey line in the left plot is what equal depths for all joints would cost on the test people: $\log 2$ for every ordered pair.
+# The curves show the training loss of each row by step. They have different units, so compare shapes and not heights. The grey line in the left plot is what equal depths for all joints would cost on the first 48 test images: $\log 2$ for every ordered pair.
 
 # %%
 runs = {row: experiments.run(row, scale, seed, device=device, mocap=mocap or None) for row in ROWS}
@@ -271,7 +272,8 @@ for ax, (run, term, title, colour) in zip(axes, cases, strict=True):
     if scale != "smoke":
         assert run.log[term].tail(10).mean() < run.log[term].head(10).mean()
 all_equal = float(np.log(2)) * float((some.relations.triu(1) != 0).sum()) / len(some)
-axes[0].axhline(all_equal, color=plots.PUBLISHED, linewidth=1)
+axes[0].axhline(all_equal, color=plots.PUBLISHED, linewidth=1, label="all depths equal")
+axes[0].legend()
 plots.save_figure(figure, folder / "figures" / "04_training.png")
 plt.show()
 

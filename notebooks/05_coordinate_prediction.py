@@ -11,11 +11,11 @@
 #
 # **Question.** Can the network that orders joints in depth place them in the image too, so that a full 3D pose comes out?
 #
-# **Answer.** Yes, with $2N$ more outputs, a squared error on 2D keypoints, and a factor between the two losses whose value means something only together with the unit of the keypoints.
+# **Answer.** It takes $2N$ more outputs, a squared error on 2D keypoints, and a factor between the two losses whose value means something only together with the unit of the keypoints; how well it works is in the table of results.
 #
 # **Needs.** The stand-in `studio` and two networks, `table1/coordinate/weak` and `table1/coordinate/full`. They are trained here if no run of them is found.
 #
-# **Time on a CPU.** smoke: seconds. quick: about two minutes a network, and half a minute for the rest. desk: about ten minutes a network and seed. paper: hours on a GPU.
+# **Time on a CPU.** smoke: seconds. quick: about two minutes a network, and half a minute for the rest. desk: its part of the two to four hours that the eight rows of Table 1 take on two cores. paper: days on a GPU for the eight rows.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -89,7 +89,7 @@ torch.testing.assert_close(losses.keypoint_loss(guess, target, labels.visible), 
 # %% [markdown]
 # ## Why $\lambda$ and the unit belong together
 #
-# The ranking loss of an untrained network is $136 \log 2$ at most: 136 pairs, all depths equal. A keypoint that is off by a tenth of the crop adds $0.1^2$ in fractions, but $25.6^2$ in pixels of a crop of 256. The table puts the whole keypoint term, $\lambda$ times 17 joints, beside the ranking loss. In fractions the two terms are of like size while the network is coarse. In pixels the ranking loss would not be heard until keypoints are good to a quarter of a pixel.
+# The ranking loss starts near $\log 2$ for every ordered pair, so near $136\log 2 \approx 94$ at most, because an untrained network gives almost equal depths. A keypoint that is off by a tenth of the crop adds $0.1^2$ in fractions, but $25.6^2$ in pixels of a crop of 256. The table puts the whole keypoint term, $\lambda$ times 17 joints, beside the ranking loss. In fractions the two terms are of like size while the network is coarse. In pixels the ranking loss would not be heard until keypoints are good to a quarter of a pixel.
 
 # %% tags=["nbval-check-output"]
 ranking = 136 * math.log(2)
@@ -129,7 +129,7 @@ figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
 cases = [(weak, "rank", "weak", plots.WEAK), (full, "depth", "full", plots.FULL)]
 for ax, (run, term, title, colour) in zip(axes, cases, strict=True):
     ax.plot(run.log["step"], run.log[term], color=colour, label=f"{term} term")
-    ax.plot(run.log["step"], run.log["keypoint"], color="black", label="λ x keypoint term")
+    ax.plot(run.log["step"], run.log["keypoint"], color="black", label="λ × keypoint term")
     ax.set_yscale("log")
     ax.set_title(title)
     ax.set_xlabel("step")
@@ -148,7 +148,7 @@ plt.show()
 #
 # $$S_n(Z) = (Z + d_n)\, K^{-1} (x_n, y_n, 1)^\top,$$
 #
-# with $d_n$ its relative depth in mm and $K$ the pinhole matrix of the crop. A larger $Z$ makes the person larger. Bones have known mean lengths $\bar\ell_b$ from the training people, so the best $Z$ minimises $\sum_b (\ell_b(Z) - \bar\ell_b)^2$. This is the third mode of the evaluation code of the baseline [32], and what `camera.root_depth` does. Below the sum is written out for one image, with true and with predicted joints, and its minimum is compared with `root_depth`.
+# with $d_n$ its relative depth in mm and $K$ the pinhole matrix of the crop. A larger $Z$ makes the person larger in x and y. Bones have known mean lengths $\bar\ell_b$ from the training people, so the best $Z$ minimises $\sum_b (\ell_b(Z) - \bar\ell_b)^2$. This is the third mode of the evaluation code of the baseline ([32], the paper's reference for Pavlakos et al., *Coarse-to-fine volumetric prediction*, CVPR 2017), and what `camera.root_depth` does. Below the sum is written out for one image, with true and with predicted joints, and its minimum is compared with `root_depth`.
 
 
 # %%
@@ -182,7 +182,7 @@ cases = {
 }
 
 # %% [markdown]
-# Each curve has one clear minimum, marked by `root_depth`. With true joints and the person's own limb lengths the minimum is zero and lies at the true depth (grey line). With mean lengths it moves: a tall person seems nearer. All joints move with it on their rays, so the error in the pose itself is a scale of a few percent.
+# A dot marks the minimum found by `root_depth`. With true joints and the person's own limb lengths the minimum is zero and lies at the true depth (dashed line). With mean lengths it moves: a tall person seems nearer. x and y of the pose shrink or grow with $Z$ by a few percent, while its relative depths stay: it is distorted rather than scaled.
 
 # %%
 figure, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
@@ -197,10 +197,11 @@ for (name, (points, depth, lengths)), colour in zip(
     assert best <= cost.min() + 1e-3 * cost.mean()  # nothing on the grid is better
     ax.plot(root_mm / 1000, cost.sqrt(), color=colour, label=name)
     ax.plot(found[name] / 1000, best.sqrt(), "o", color=colour)
-ax.axvline(labels.joints_mm[number, 0, 2] / 1000, color=plots.PUBLISHED, linewidth=1)
+true_root = labels.joints_mm[number, 0, 2] / 1000
+ax.axvline(true_root, color="black", linestyle="--", linewidth=1, label="true depth")
 ax.set_xlabel("depth of the pelvis $Z$ (m)")
 ax.set_ylabel("root of summed squared\nlimb length errors (mm)")
-ax.legend()
+ax.legend(loc="lower right")
 plots.save_figure(figure, folder / "figures" / "05_root_depth.png")
 plt.show()
 assert abs(found["true joints, own limb lengths"] - labels.joints_mm[number, 0, 2]) < 5
@@ -208,7 +209,7 @@ assert abs(found["true joints, own limb lengths"] - labels.joints_mm[number, 0, 
 # %% [markdown]
 # ## Results
 #
-# MPJPE in mm, the 2D error in percent of the crop's side, the depth error in mm, and MPJPE with the 2D positions taken from the annotation, which leaves only depth to be wrong. Published numbers are for Human3.6M at full size and stand in a column of their own. At scale `smoke` the reproduced ones mean nothing.
+# MPJPE in mm, the 2D error in percent of the crop's side, the depth error in mm, and MPJPE with the 2D positions taken from the annotation: what is left is depth, its scale, and the protocol's floor (notebook 03). The weak row's one scale is fitted with the network's own predicted 2D on training images, so 2D still enters its depth error and this MPJPE through that number. Published numbers are for Human3.6M at full size and stand in a column of their own. At scale `smoke` the reproduced ones mean nothing.
 
 # %%
 measures = ["mpjpe", "keypoint_error", "depth_error", "mpjpe_given_2d", "ordinal_accuracy"]

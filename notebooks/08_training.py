@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** One loop trains them all with the paper's augmentation, everything random follows from the seed and the step alone, and a run that is stopped at any moment ends with the same weights as one that never was.
 #
-# **Needs** the eight rows of Table 1 for their learning curves; it trains those that are missing. **Time** (2 CPU cores, training included): `smoke` under a minute, `quick` about 10 minutes, `desk` within 2 hours, `paper` hours on a data-centre GPU. Without training: about half a minute.
+# **Needs** the eight rows of Table 1 for their learning curves; it trains those that are missing. **Time** (2 CPU cores, training included): `smoke` under a minute, `quick` about 10 minutes, `desk` two to four hours, `paper` days on a GPU for the eight rows. Without training: about half a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -53,7 +53,7 @@ experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mo
 # %% [markdown]
 # ## Sizes and budgets
 #
-# Section 4.2 of the paper: RMSprop, learning rate $2.5 \cdot 10^{-4}$, batch size 4, 300k iterations for Human3.6M alone. Scale `paper` does exactly that; the number of training images and the weight of the heatmap loss, which the paper does not print, are our own there too (λ = 100 of Section 3.2 is the paper's). The smaller scales change sizes and budgets, and the optimiser where a short budget needs it; the method stays.
+# Section 4.2 of the paper: RMSprop, learning rate $2.5 \cdot 10^{-4}$, batch size 4, 300k iterations for Human3.6M alone. Scale `paper` does exactly that, except the loss of full volumes, the heatmap weight and the number of images: the paper prints neither of the last two (λ = 100 of Section 3.2 is the paper's). The smaller scales change sizes and budgets, and the optimiser where a short budget needs it; the method stays.
 
 # %% tags=["nbval-check-output"]
 names = [field.name for field in fields(Scale) if field.name != "name"]
@@ -68,17 +68,21 @@ sizes
 # %% [markdown]
 # Why the smaller scales differ:
 #
-# - **Optimiser.** A rate of $2.5 \cdot 10^{-4}$ is made for hundreds of thousands of steps. With a few thousand, Adam with a higher rate that falls to zero gets further; so `smoke`, `quick` and `desk` use it, with batch 8.
-# - **Heatmap loss.** The weak volume compares two heatmaps that each sum to one. An $\mathcal{L}_2$ loss between them has small gradients as long as the prediction is spread over the whole map, which at a small budget is most of the training. Cross-entropy has not, and takes its place there. `paper` keeps $\mathcal{L}_2$.
+# - **Optimiser.** A rate of $2.5 \cdot 10^{-4}$ is made for hundreds of thousands of steps. With 1,600 or 8,000 steps, Adam with a higher rate that falls to zero is meant to get further; so `smoke`, `quick` and `desk` use it, with batch 8.
+# - **Heatmap loss.** Weakly supervised volumes compare two heatmaps that each sum to one. An $\mathcal{L}_2$ loss between them has small gradients as long as the prediction is spread over the whole map, which at a small budget is most of the training. Cross-entropy has not, and takes its place there. `paper` keeps $\mathcal{L}_2$.
 # - **Image size, width, depth, bins** follow from what two CPU cores can train in minutes.
 #
 # Such choices are made on training data alone: subject S8 is held out of training (split `fit` trains, `val` judges), and neither test subjects nor another domain are looked at. The rows for that can be run by anybody; they are not part of this notebook, as they would take as long again:
 #
 # ```
-# python -m ordlib train choice/volume1/l2 choice/volume1/cross-entropy --scale quick
+# python -m ordlib train --scale quick \
+#   choice/volume1/cross-entropy choice/volume1/cross-entropy-1 choice/volume1/cross-entropy-16 \
+#   choice/volume1/l2 choice/volume1/l2-1000 choice/volume1/unit-31 choice/volume1/unit-250 \
+#   choice/rate/volume1-0.001 choice/rate/volume1-0.003 choice/rate/volume1-0.01 \
+#   choice/rate/depth-0.001 choice/rate/depth-0.003 choice/rate/depth-0.01
 # ```
 #
-# Their results lie in `runs/choice-volume1-...`/`metrics.json`.
+# Their results lie in `runs/choice-...`/`metrics.json`. The first three compare weights of the heatmap loss, the last six learning rates, for full volumes and for weak depths.
 
 # %% tags=["nbval-check-output"]
 choices = [row for row in experiments.ROWS.values() if row.id.startswith("choice/")]
@@ -192,7 +196,7 @@ for batch in shown.values():
 # | coordinates (3.2) | Eq. 2 + λ Eq. 3 | squared error of depths + λ Eq. 3 |
 # | volume (3.3) | Eq. 2 on the mean depth + λ heatmap loss | cross-entropy to a 3D Gaussian |
 #
-# The last entry departs from the baseline [32], which takes the squared error to the same 3D Gaussian. Volumes with two hourglasses sum the loss over both (intermediate supervision). Each row's run keeps a log of its terms. Look for terms that fall and then flatten; a term that rises at the expense of another would be a badly weighted sum.
+# The last entry departs from the baseline ([32], the paper's reference for Pavlakos et al., *Coarse-to-fine volumetric prediction*, CVPR 2017), which takes the squared error to the same 3D Gaussian. Volumes with two hourglasses sum the loss over both (intermediate supervision). Each row's run keeps a log of its terms. Look for terms that fall and then flatten; a term that rises at the expense of another would be a badly weighted sum.
 
 # %%
 first_runs = {
@@ -200,14 +204,16 @@ first_runs = {
 }
 fig, axes = plt.subplots(2, 4, figsize=(12, 4.6), sharex=True, layout="constrained")
 styles = ["-", "--"]
+NAMES = {"keypoint": "λ × keypoint", "heatmap": "λ × heatmap"}
 for number, (row, run) in enumerate(first_runs.items()):
     ax = axes[number % 2, number // 2]
     log = run.log.set_index("step")
     colour = plots.WEAK if row.endswith("weak") else plots.FULL
     for style, term in zip(styles, log.columns, strict=False):
-        ax.plot(log[term], color=colour, linestyle=style, linewidth=1.2, label=term)
+        label = NAMES.get(term, term)
+        ax.plot(log[term], color=colour, linestyle=style, linewidth=1.2, label=label)
     ax.set_title(row.removeprefix("table1/"))
-    ax.set_ylim(0)
+    ax.set_ylim(0, 1.1 * log.to_numpy().max())
     ax.legend()
     assert np.isfinite(log.to_numpy()).all()
 for ax in axes[1]:
@@ -289,7 +295,7 @@ print("two trainings and a resumed one: equal weights")
 #
 # ## Half the bits
 #
-# On a GPU, and on CPUs that support it, `bf16-mixed` computes convolutions with 8 bits of mantissa and keeps weights and losses in 32 bits. The losses of the first steps differ by rounding only:
+# On a GPU, and on CPUs that support it, `bf16-mixed` computes convolutions with 8 significant bits and keeps weights and losses in 32 bits. The first loss differs by rounding only; after it the weights drift apart.
 
 # %%
 with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
@@ -383,12 +389,12 @@ out[columns].round(2)
 #
 # ## Summary
 #
-# - One loop, one set of budgets, one augmentation for all eight networks; `paper` is the paper's setting, smaller scales say what they change.
+# - One loop, one set of budgets, one augmentation for all eight networks; `paper` is the paper's setting, except the loss of full volumes, the heatmap weight and the number of images; smaller scales say what they change.
 # - Augmentation keeps images, keypoints, joints, relations and camera consistent: asserted above.
 # - Same seed, same weights, also after a stop in the middle: asserted above.
 #
 # ## Try it
 #
-# 1. In `tiny_training`, pass `last=5` and count the lines of `log.csv` before and after resuming.
+# 1. Call `tiny_training(folder, last=5)` on a folder of your own, catch `Stopped`, and read `safe_open(...).metadata()["step"]` of the checkpoint. Resume, and count the lines of `log.csv`.
 # 2. Draw `augment(person, ...)` for ten seeds. How often is a hand cut off at scale 1.25?
 # 3. Replace Adam by the paper's RMSprop in `SCALES["quick"]` and train `table1/depth/weak`: how far does it get in the same number of steps?

@@ -9,11 +9,11 @@
 # %% [markdown]
 # # 09 Table 1: is ordinal supervision as good as exact depths?
 #
-# **Question.** A network is trained twice: once with exact 3D joints (*full*), once with nothing but 2D keypoints and the answers to "which joint is closer?" (*weak*). How much worse is the second one?
+# **Question.** A network is trained twice: once with exact 3D joints (*full*), once with nothing but 2D keypoints and the answers to "which joint is closer?" (*weak*) (the depth-only rows: no 2D keypoints in either training). How much worse is the second one?
 #
 # **Answer in one sentence.** Section 4.3 of the paper reports a small loss that grows only with the strongest network; this notebook measures the same eight networks on the built-in benchmark, and the table of verdicts near its end says which parts of that hold here.
 #
-# **Needs** the eight trained rows of Table 1; it trains those that are missing. **Time** (2 CPU cores, training included): `smoke` under a minute, `quick` about 10 minutes, `desk` within 2 hours, `paper` hours on a data-centre GPU. Without training: about half a minute.
+# **Needs** the eight trained rows of Table 1; it trains those that are missing. **Time** (2 CPU cores, training included): `smoke` under a minute, `quick` about 10 minutes, `desk` two to four hours, `paper` days on a GPU for the eight rows. Without training: about half a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -51,7 +51,7 @@ paper = published.table(1).set_index("row")
 paper
 
 # %% [markdown]
-# The paper draws its conclusion from the ratio of the two errors of each architecture, weak over full. A ratio of 1.05 means that weak supervision costs 5%.
+# The paper compares the two errors of each architecture in words. Here the comparison is their ratio, weak over full. A ratio of 1.05 means that weak supervision costs 5%.
 
 # %% tags=["nbval-check-output"]
 printed = paper["avg_error_mm"]
@@ -66,13 +66,12 @@ pd.Series(paper_ratio, name="published weak / full").to_frame()
 #
 # The two trainings of an architecture share everything but the loss. The choices that matter:
 #
-# - **Relations.** They come from the metric depths of the training images, as in Section 4.3: two joints that differ by less than 100 mm are tied. Weak rows see these relations and 2D keypoints, never a depth.
+# - **Relations.** They come from the metric depths of the training images, as in Section 4.3: two joints that differ by less than 100 mm are tied. Weak rows see these relations and 2D keypoints (the depth-only rows: no 2D keypoints in either training), never a depth.
 # - **Metric scale.** A network trained on relations knows no millimetres: if $z$ has the right order, so has $2z$. Each weak network gets *one* number, the millimetres in one of its units, such that its limbs on training images have the mean limb lengths of the training subjects. No 3D truth of any image is used. Full rows need no such number.
-# - **Root depth.** The distance of the pelvis from the camera comes from the mean limb lengths too, for all rows (the third mode of the evaluation code of the coarse-to-fine baseline [32]).
+# - **Root depth.** The distance of the pelvis from the camera comes from the mean limb lengths too, for all rows (the third mode of the evaluation code of the baseline; [32], the paper's reference for Pavlakos et al., *Coarse-to-fine volumetric prediction*, CVPR 2017).
 # - **Depth-only rows** (Section 3.1) predict no 2D positions. They take them from the annotation, both when their scale is fitted on training images and when test images are judged. So their errors stand apart from those of the other rows.
 # - **Averages** are over frames and over 17 joints, the pelvis included. At test time the prediction is averaged with that of the mirrored image.
-#
-# - **Full volumes** are trained with a cross-entropy between the softmax volume and a 3D Gaussian, at every scale. The baseline [32] takes the squared error between volumes; the target is the same.
+# - **Volumes.** Full volumes are trained with a cross-entropy between the softmax volume and a 3D Gaussian, at every scale. The baseline [32] takes the squared error between volumes; the target is the same.
 #
 # Scale `paper` has the sizes, the optimiser and the schedule of Section 4.2. The number of training images and the weight of the heatmap loss are our own there too, since the paper does not print them. What this run changes against it is listed by code:
 
@@ -116,9 +115,9 @@ assert (table["reproduced"] <= table["ci_high"]).all()
 # |---|---|
 # | `avg_error_mm` | MPJPE by the protocol above |
 # | `oracle_scale_mm` | MPJPE if the depth scale were fitted to the true test depths |
-# | `given_2d_mm` | MPJPE if the 2D positions came from the annotation: what is left is depth |
+# | `given_2d_mm` | MPJPE if the 2D positions came from the annotation: what is left is depth, its scale, and the protocol's floor (notebook 03) |
 # | `reconstruction_error_mm` | after the best rotation, scale and shift of each pose |
-# | `depth_error_mm` | mean absolute error of the depth below the pelvis |
+# | `depth_error_mm` | mean absolute error of the depth relative to the pelvis |
 # | `keypoint_error_percent` | 2D error in percent of the side of the crop |
 # | `ordinal_accuracy` | share of truly ordered pairs (100 mm or more apart) that are in the right order |
 
@@ -185,7 +184,7 @@ plt.show()
 #
 # Both networks of an architecture are tested on the same images, so hard images are hard for both. The interval of the ratio uses that: numerator and denominator are resampled *together*.
 #
-# MPJPE mixes two errors. A weak network spends all its metric effort on 2D keypoints and may gain there what it loses in depth; then the ratio of MPJPE looks better than the depths are. So the same ratio is taken of two errors without 2D: the depth error, and MPJPE given the annotated 2D positions. The last one, the oracle scale, shows what the scale fitted to limb lengths costs.
+# MPJPE mixes two errors. A weak network spends all its metric effort on 2D keypoints and may gain there what it loses in depth; then the ratio of MPJPE looks better than the depths are. So the same ratio is taken of two errors in which the test image's 2D prediction plays no part (for weak rows it still enters through the one scale, fitted with predicted 2D): the depth error, and MPJPE given the annotated 2D positions. The last one, the oracle scale, shows what the scale fitted to limb lengths costs.
 
 # %%
 kinds = ["mpjpe", "mpjpe_given_2d", "depth_error", "mpjpe_oracle_scale"]
@@ -218,7 +217,7 @@ plt.show()
 # %% [markdown]
 # ## The parts apart: 2D, depth, order
 #
-# Three errors that MPJPE adds up. The dashed line in the middle panel is the depth error of a cardboard person: all joints at the depth of the pelvis. In the right panel 0.5 is guessing.
+# 2D error and depth error, which MPJPE mixes, and the order that relations teach. The dashed line in the middle panel is the depth error of a cardboard person: all joints at the depth of the pelvis. In the right panel 0.5 is guessing.
 
 # %%
 flat = np.mean([(true_mm[..., 2]).abs().mean() for true_mm, _ in truths])
@@ -231,23 +230,26 @@ fig, axes = plt.subplots(1, 3, figsize=(11, 3), layout="constrained")
 for ax, (column, title) in zip(axes, parts.items(), strict=True):
     part = table[table["column"] == column].set_index("row")
     for number, row in enumerate(ROWS):
+        label = row.rpartition("/")[2] if number < 2 else None
         value, low, high = part.loc[row, ["reproduced", "ci_low", "ci_high"]]
         place = number // 2 + (0.2 if row.endswith("full") else -0.2)
         colour = plots.WEAK if row.endswith("weak") else plots.FULL
-        ax.bar(place, value, 0.36, color=colour, yerr=[[value - low], [high - value]], capsize=3)
+        reach = [[value - low], [high - value]]
+        ax.bar(place, value, 0.36, color=colour, label=label, yerr=reach, capsize=3)
     ax.set_xticks(range(4), ["depth", "coord.", "vol. 1", "vol. 2"])
     ax.set_ylabel(title)
 axes[1].axhline(flat, color="black", linestyle="--", linewidth=0.8)
 axes[2].axhline(0.5, color="black", linestyle="--", linewidth=0.8)
 axes[2].set_ylim(0.4, 1)
-axes[0].text(0, 0, "given", ha="center", va="bottom")
+axes[0].text(0, 0.2, "given", ha="center", va="bottom")
+axes[0].legend(loc="upper left")
 plots.save_figure(fig, folder / "figures" / "09_parts.png")
 plt.show()
 
 # %% [markdown]
 # ## The metric scale
 #
-# For each weak network: the millimetres in one unit of its depth, as fitted to limb lengths on training images, and as an oracle that sees the true test depths would choose them (least squares). The last column is what a perfect scale would change in MPJPE: negative means that the oracle is better. For the full rows the unit is the one they were trained with, and the oracle shows whether their depths are too flat.
+# For each weak network: the millimetres in one unit of its depth, as fitted to limb lengths on training images, and as an oracle that sees the true test depths would choose them (least squares). The last column is the change in MPJPE with that least-squares scale; it shrinks uncertain depths, so it is not the scale of the smallest MPJPE. For the full rows the unit is the one they were trained with, and the oracle shows whether their depths are too flat.
 
 # %%
 first = {row: runs[row][0].metrics for row in ROWS}
@@ -296,7 +298,7 @@ plt.show()
 # %% [markdown]
 # ## Action by action
 #
-# The 15 actions of Human3.6M, hardest first (by the mean over all rows). Sitting down hides limbs and should be near the top. The mean over actions, each counted alike, stands below the mean over frames: the paper does not say which one it prints, the authors' script averages frames.
+# The 15 actions of Human3.6M, hardest first (by the mean over all rows). Sitting down hides limbs (notebook 03). The last two rows are the mean over frames and the mean over actions, each action counted alike. The paper does not say which one it prints; the authors' script averages frames.
 
 # %%
 frames = pd.concat(
@@ -342,7 +344,7 @@ plt.show()
 #
 # - *competitive*: the largest of the four ratios is at most the largest that the paper itself prints and calls competitive;
 # - *as small*: the ratio of one architecture is at most the published one;
-# - *grows only with two hourglasses*: the ratio of two hourglasses minus the largest of the other three is above 0, in MPJPE as published, and in the two errors that do not mix in 2D;
+# - *grows only with two hourglasses*: the ratio of two hourglasses minus the largest of the other three is above 0, in MPJPE as published, and in the two errors in which the test image's 2D prediction plays no part;
 # - *better*: the ratio of two errors is at most 1.
 #
 # The rule for the verdict looks at the whole 95% interval. **Reproduced**: all of it is on the stated side. **Not reproduced**: none of it is. **Undecided**: the bound is inside it.
@@ -381,17 +383,18 @@ number = len(seeds)
 covers = "test images only" if number == 1 else f"test images and {number} seeds"
 print(f"Seeds: {number}. The intervals cover {covers}.")
 if number == 1:
-    print("Another seed would give other weights; by how much, these intervals do not say.")
+    print("Another seed would give other images, other people's looks and other weights.")
+    print("By how much the numbers would change, these intervals do not say.")
 assert set(table["seeds"]) == {number}
 
 # %% [markdown]
 # ## What these numbers cannot tell
 #
-# - **One seed** says nothing about how much two trainings of the same row differ. With a short budget that spread can be as large as the gaps judged here. Scale `desk` trains three seeds, and its intervals include them (three is still few).
-# - **A small budget favours weak rows.** A network that has not learnt to use the image yet gains nothing from exact depths. A ratio below 1 at a small scale is a sign of that, not a finding about supervision.
+# - **One seed** says nothing about how much two trainings of the same row differ. Another seed would give other images, other people's looks and other weights. With a short budget that spread can be as large as the gaps judged here. Scale `desk` trains three seeds, and its intervals include them (three is still few).
+# - **A small budget may favour weak rows.** A network that has not learnt to use the image yet gains nothing from exact depths. A ratio below 1 at a small scale may be a sign of that, not a finding about supervision.
 # - **Rendered people** lack what real images have: loose clothes, hair, real light, labels with errors. The relations here are free of mistakes, as they are in the paper's Table 1, where they too come from metric depth.
 # - **The scale is fitted** to the mean limb lengths of the training subjects. Test subjects with other proportions cost every row a constant that no supervision removes, which pulls all ratios towards 1.
-# - **Chosen settings.** The volume's loss at small budgets was chosen on the held-out training subject S8 (notebook 08 gives the commands), for the weak row only; the same choice may suit the full row less or more.
+# - **Chosen settings.** The weight of the heatmap loss was chosen with weak volumes of one hourglass, the learning rate with full volumes and weak depths, on the held-out training subject S8 (notebook 08 gives the commands). All other rows take them over, which may suit them less or more.
 #
 # ## Summary
 #
@@ -402,5 +405,5 @@ assert set(table["seeds"]) == {number}
 # ## Try it
 #
 # 1. Change the bound of *competitive* to 1.05 with `dataclasses.replace` on `results.STATEMENTS[0]`, and judge again. Which architecture decides?
-# 2. Run with `seed = 1` and compare the ratios with those of seed 0. Is the difference larger than the intervals?
-# 3. Give `mocap` a folder of BVH files. Real motion is narrower than the built-in prior: which column changes most?
+# 2. Run with `seed = 1` and compare the ratios with those of seed 0 (its test images differ too). Is the difference larger than the intervals?
+# 3. Give `mocap` a folder of BVH files. Real motion may be narrower or broader than the built-in prior: which column changes most?

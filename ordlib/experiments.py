@@ -78,7 +78,8 @@ _ARCHITECTURES = {
     "volume2": ("volume", 2),
 }
 
-# What the loss of the volume is chosen from, on the held-out training subject S8 alone.
+# What is chosen from at small scales, on the held-out training subject S8 alone: the loss of weak
+# volumes, and the learning rate.
 _CHOICES: dict[str, Mapping[str, Any]] = {
     "l2": {"heatmap_loss": "l2", "heatmap_weight": 100.0},
     "l2-1000": {"heatmap_loss": "l2", "heatmap_weight": 1000.0},
@@ -95,6 +96,8 @@ _MODULES = (
 )
 """What a run's result follows from, beside its configuration and the data."""
 
+_RATES = (1e-3, 3e-3, 1e-2)
+
 ROWS: dict[str, Row] = {
     row.id: row
     for row in (
@@ -106,6 +109,13 @@ ROWS: dict[str, Row] = {
         *(
             Row(f"choice/volume1/{name}", "volume", True, 1, "fit", "val", changes)
             for name, changes in _CHOICES.items()
+        ),
+        *(
+            Row(
+                f"choice/rate/{name}-{rate:g}", kind, weak, 1, "fit", "val", {"learning_rate": rate}
+            )
+            for name, kind, weak in (("volume1", "volume", False), ("depth", "depth", True))
+            for rate in _RATES
         ),
     )
 }

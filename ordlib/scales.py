@@ -22,7 +22,6 @@ class Scale:
         keypoint_weight: lambda of Section 3.2, for keypoints as fractions of the crop.
         heatmap_loss: `l2` (Section 3.3) or `cross_entropy` between marginal heatmaps.
         heatmap_weight: lambda of Section 3.3.
-        sigma: standard deviation of the Gaussian targets, heatmap pixels and depth bins.
         ranking_unit_mm: see `losses.RANKING_UNIT_MM`.
     """
 
@@ -36,19 +35,26 @@ class Scale:
     steps: int
     batch_size: int = 8
     optimizer: str = "adam"
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     schedule: str = "cosine"
     seeds: int = 1
     keypoint_weight: float = 100.0
     heatmap_loss: str = "cross_entropy"
     heatmap_weight: float = 4.0
-    sigma: float = 1.0
     ranking_unit_mm: float = RANKING_UNIT_MM
 
     @property
     def heatmap_size(self) -> int:
         """Side of the heatmaps and of the volume, pixels."""
         return self.image_size // 4
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the Gaussian targets, heatmap pixels and depth bins.
+
+        The baseline [32] has 2 pixels at 64; other sizes keep its share of the map.
+        """
+        return self.heatmap_size / 32
 
 
 SCALES = {
