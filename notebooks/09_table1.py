@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import experiments, metrics, plots, published, results
+from ordlib import experiments, metrics, plots, published, results, synthetic
 from ordlib.files import outputs_folder
 from ordlib.scales import SCALES, get_scale
 from ordlib.skeleton import H36M17
@@ -245,6 +245,28 @@ axes[0].text(0, 0.2, "given", ha="center", va="bottom")
 axes[0].legend(loc="upper left")
 plots.save_figure(fig, folder / "figures" / "09_parts.png")
 plt.show()
+
+# %% [markdown]
+# ## Left or right?
+#
+# A person seen from behind looks much like one seen from the front, and a network that cannot tell puts a left joint where the right one is. The table counts paired joints (hips, knees, …) that lie nearer to the true position of the *other* side, and gives the 2D error as it is and as it would be if every joint could choose its side. Where the last columns differ much, the 2D error, and MPJPE with it, speaks of sides more than of places. Telling them apart is learned late, so budget decides here.
+
+# %%
+test = synthetic.load("studio", "test", scale, seed, mocap=mocap or None)
+chosen = np.linspace(0, len(test) - 1, min(2000, len(test))).astype(int)
+target, size = test.batch(chosen).keypoints_px, get_scale(scale).image_size
+flip, paired = list(H36M17.flip), [j for pair in H36M17.flip_pairs for j in pair]
+sides = {}
+for row in ROWS[2:]:
+    points = runs[row][0].predictions["keypoints_px"][chosen]
+    own, other = ((points - t).norm(dim=-1) * 100 / size for t in (target, target[:, flip]))
+    sides[row] = {
+        "nearer to the other side (% of paired joints)": 100
+        * (other < own)[:, paired].float().mean().item(),
+        "2D error (% of the crop)": own.mean().item(),
+        "2D error with the better side": torch.minimum(own, other).mean().item(),
+    }
+pd.DataFrame(sides).T.round(2)
 
 # %% [markdown]
 # ## The metric scale
