@@ -129,9 +129,7 @@ def train(
     saved = time.monotonic()
     bar = tqdm(total=config.steps, initial=start, desc=title, position=position, disable=None)
     for step in range(start, config.steps):
-        factor = learning_rate_factor(config.schedule, step, config.steps)
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * factor
+        _set_rate(optimizer, config, step)
         batch = batch_at(step)
         terms = losses(model(batch.images), batch)
         optimizer.zero_grad()
@@ -155,6 +153,12 @@ def _fabric(precision: str, device: str) -> Fabric:
     kind, _, index = device.partition(":")
     devices: Any = [int(index)] if index else 1
     return Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int) -> None:
+    factor = learning_rate_factor(config.schedule, step, config.steps)
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate * factor
 
 
 class _Log:
