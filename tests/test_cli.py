@@ -91,7 +91,7 @@ def test_train_passes_everything_on(trained, outputs, capsys):
     options = ["--scale", "smoke", "--seed", "3", "--device", "cpu", "--jobs", "2"]
     assert main(["train", *rows, *options]) == 0
     assert trained == [
-        (rows, "smoke", [3], {"device": "cpu", "mocap": None, "jobs": 2}),
+        (rows, "smoke", [3], {"device": "cpu", "mocap": None, "precision": "32-true", "jobs": 2}),
     ]
     assert str(outputs / "smoke" / "runs") in capsys.readouterr().out
 
