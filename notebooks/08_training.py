@@ -82,7 +82,7 @@ sizes
 #   choice/rate/depth-0.001 choice/rate/depth-0.003 choice/rate/depth-0.01
 # ```
 #
-# Their results lie in `runs/choice-...`/`metrics.json`. The first three compare weights of the heatmap loss, the last six learning rates, for full volumes and for weak depths.
+# Their results lie in `runs/choice-...`/`metrics.json`. The first three compare weights of the heatmap loss, the last six learning rates, for full volumes and for weak depths. The weight was fixed first, at another rate; at the final one a weight of 16 does no worse than 4. One run of each says little.
 
 # %% tags=["nbval-check-output"]
 choices = [row for row in experiments.ROWS.values() if row.id.startswith("choice/")]
