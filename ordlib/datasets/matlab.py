@@ -1,0 +1,124 @@
+"""MATLAB files of Leeds Sports Pose and of what was made after it: `joints.mat`, `ordinal.mat`.
+
+Files of MATLAB v4 to v7 and of v7.3 (HDF5) are read. Nothing in them is executed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.io import loadmat, whosmat
+from torch import Tensor
+
+from ordlib.errors import InputError
+
+ZERO_BASED = 0.5
+"""Shift to project pixels of coordinates that give the first pixel's centre as 0.
+
+No document states the origin of LSP and LSPET. In LSPET some joints lie within a pixel of the left
+and upper edges and none within a pixel of the right and lower edges, which speaks for 0.
+"""
+
+ONE_BASED = -0.5
+"""Shift to project pixels of coordinates that give the first pixel's centre as 1: MPII's."""
+
+
+def read_array(path: Path, key: str) -> Float[np.ndarray, "..."]:
+    """An array of numbers in a MATLAB file, with MATLAB's order of axes.
+
+    Raises:
+        InputError: no such file, no MATLAB file, no such key, or no array of numbers.
+    """
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing"
+        raise InputError(f"{path}: expected a MATLAB file, found {found}")
+    try:
+        found, keys = _read_hdf5(path, key) if h5py.is_hdf5(path) else _read_v5(path, key)
+    except Exception as error:  # damaged bytes make the readers raise almost any type
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path}: expected a MATLAB file, found damage ({reason})") from error
+    if found is None:
+        raise InputError(f"{path}: expected the key {key!r}, found {', '.join(keys) or 'no keys'}")
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "buif":
+        kind = found.dtype if isinstance(found, np.ndarray) else type(found).__name__
+        raise InputError(f"{path}: {key}: expected an array of numbers, found {kind}")
+    return found.astype(np.float64)
+
+
+def _read_v5(path: Path, key: str) -> tuple[Any, list[str]]:
+    content = loadmat(str(path), variable_names=[key], appendmat=False)
+    if key in content:
+        return content[key], [key]
+    return None, [name for name, _, _ in whosmat(str(path), appendmat=False)]
+
+
+def _read_hdf5(path: Path, key: str) -> tuple[Any, list[str]]:
+    with h5py.File(path, "r") as file:
+        found = file.get(key)
+        array = found[()].T if isinstance(found, h5py.Dataset) else found  # axes are reversed
+        return array, list(file)
+
+
+@dataclass(frozen=True)
+class JointTable:
+    """What a `joints.mat` holds.
+
+    Attributes:
+        points: x and y as they stand in the file.
+        flags: the third value; what it means depends on the data set.
+        joints_first: whether the axes are (joint, value, image), as in LSPET, rather than
+            (value, joint, image), as in LSP.
+    """
+
+    points: Float[Tensor, "images joints 2"]
+    flags: Bool[Tensor, "images joints"]
+    joints_first: bool
+
+    @property
+    def missing(self) -> Bool[Tensor, "images joints"]:
+        """Joints without a position: not a number, or x and y both exactly zero."""
+        return self.points.isnan().any(-1) | (self.points == 0).all(-1)
+
+
+def read_joints(path: Path, joint_counts: Sequence[int]) -> JointTable:
+    """The array `joints` of a `joints.mat`; its layout is told by the place of the joint axis.
+
+    Args:
+        path: the file.
+        joint_counts: numbers of joints that are accepted.
+
+    Raises:
+        InputError: an unusable file (see `read_array`), other shapes, infinite coordinates, a
+            third value that is neither 0 nor 1.
+    """
+    array = read_array(path, "joints")
+    if array.ndim == 2:
+        array = array[..., None]  # MATLAB drops the last axis where there is one image
+    first, second = (*array.shape, 0, 0)[:2]
+    joints_first = first in joint_counts and second == 3
+    if (
+        array.ndim != 3
+        or not array.shape[2]
+        or not (joints_first or (first == 3 and second in joint_counts))
+    ):
+        counts = " or ".join(str(count) for count in joint_counts)
+        raise InputError(
+            f"{path}: joints: expected shape (3, {counts}, images) or ({counts}, 3, images),"
+            f" found {array.shape}"
+        )
+    table = torch.from_numpy(array.transpose(2, 0, 1) if joints_first else array.transpose(2, 1, 0))
+    points, flags = table[..., :2].float(), table[..., 2]
+    wrong = flags[(flags != 0) & (flags != 1)]
+    if len(wrong):
+        raise InputError(
+            f"{path}: joints: expected 0 or 1 as the third value, found {wrong[0].item():g}"
+            f" and {len(wrong)} such values in all"
+        )
+    if points.isinf().any():
+        raise InputError(f"{path}: joints: expected coordinates in pixels, found infinite ones")
+    return JointTable(points, flags == 1, joints_first)

@@ -1,0 +1,48 @@
+"""Image folders and MATLAB files of LSP and its relatives, in their layouts, for the tests."""
+
+import h5py
+import numpy as np
+from PIL import Image
+from scipy.io import savemat
+
+
+def save_images(folder, names, size=(80, 60), **options):
+    """One grey image a name, each of another brightness, in the format that the name says."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        Image.new("RGB", size, (40 + 10 * number,) * 3).save(folder / name, **options)
+    return [folder / name for name in names]
+
+
+def save_mat(path, key, array, version="5"):
+    """A MATLAB file; version 7.3 is HDF5 behind 512 bytes, with the axes reversed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if version == "5":
+        savemat(str(path), {key: array}, appendmat=False)
+        return path
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file.create_dataset(key, data=np.asarray(array).T)
+        file[key].attrs["MATLAB_class"] = np.bytes_("double")
+    return path
+
+
+def random_points(images, joints=14, size=(80, 60), seed=0):
+    """(images, joints, 2) positions inside images of a size."""
+    rng = np.random.default_rng(seed)
+    return rng.uniform(2, np.array(size) - 2, (images, joints, 2)).round(2)
+
+
+def lsp_array(points, flags):
+    """(3, joints, images), as LSP and the ordinal archive have it."""
+    return np.concatenate([points, flags[..., None]], -1).transpose(2, 1, 0)
+
+
+def lspet_array(points, flags):
+    """(joints, 3, images), as LSP Extended has it."""
+    return np.concatenate([points, flags[..., None]], -1).transpose(1, 2, 0)
+
+
+def ordinal_of(depth, tie=0.3):
+    """`ord` (images, joints, joints) of depths: -1 where the row's joint is closer."""
+    difference = depth[:, :, None] - depth[:, None, :]
+    return np.where(np.abs(difference) < tie, 0.0, np.sign(difference))
