@@ -46,3 +46,29 @@ def ordinal_of(depth, tie=0.3):
     """`ord` (images, joints, joints) of depths: -1 where the row's joint is closer."""
     difference = depth[:, :, None] - depth[:, None, :]
     return np.where(np.abs(difference) < tie, 0.0, np.sign(difference))
+
+
+PATTERNS = {"lsp_dataset_original": "im{:04d}.jpg", "mpii_upis1h": "{:05d}_full.jpg"}
+JOINTS = {"lsp_dataset_original": 14, "mpii_upis1h": 16}
+
+
+def half(name, images=3, seed=0):
+    """What one half of the ordinal archive holds, all joints visible: points, flags, ord."""
+    joints = JOINTS[name]
+    rng = np.random.default_rng(seed)
+    return {
+        "points": random_points(images, joints, seed=seed),
+        "flags": np.full((images, joints), 0.0 if joints == 14 else 1.0),
+        "ord": ordinal_of(rng.normal(size=(images, joints))),
+    }
+
+
+def save_half(folder, content, version="5", images=True):
+    """Write one half of the ordinal archive; the folder's name says which."""
+    joints = lsp_array(content["points"], content["flags"])
+    save_mat(folder / "joints.mat", "joints", joints, version)
+    save_mat(folder / "ordinal.mat", "ord", content["ord"], version)
+    if images:
+        names = [PATTERNS[folder.name].format(k + 1) for k in range(len(content["ord"]))]
+        save_images(folder / "images", names)
+    return folder
