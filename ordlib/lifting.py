@@ -3,6 +3,8 @@
 Keypoints are fractions of the crop's side, so that the crop spans 0 to 1.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
@@ -22,8 +24,9 @@ def fit_depth_from_keypoints(
     steps: int,
     generator: Generator,
     noise: float = 0.0,
+    loss: Callable[[Tensor, Tensor], Tensor] = ranking_loss,
 ) -> nn.Module:
-    """A multilayer perceptron from all 2D joints of a pose to depths, trained with Eq. 2.
+    """A multilayer perceptron from all 2D joints of a pose to depths, trained on relations.
 
     Two hidden layers of 128 units, Adam with a cosine schedule, every pair annotated.
 
@@ -33,9 +36,10 @@ def fit_depth_from_keypoints(
         steps: batches of at most 256 poses, drawn with replacement.
         generator: source of the weights, the batches and the noise.
         noise: standard deviation of what is added to the positions, new in each step.
+        loss: of depths and relations; Eq. 2 by default.
 
     Returns:
-        A module from (batch, joints, 2) to (batch, joints) depths in free units.
+        A module from (batch, joints, 2) to (batch, joints) depths in the unit of the loss.
 
     Raises:
         InputError: shapes that do not fit; keypoints that are not finite.
@@ -52,7 +56,7 @@ def fit_depth_from_keypoints(
         blur = noise * torch.randn(len(chosen), joints, 2, generator=generator)
         depth = network(keypoints[chosen] + blur.to(keypoints))
         optimizer.zero_grad()
-        ranking_loss(depth, relations[chosen]).backward()
+        loss(depth, relations[chosen]).backward()
         optimizer.step()
         schedule.step()
     return network.eval().requires_grad_(False)

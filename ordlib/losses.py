@@ -37,7 +37,7 @@ _FARTHEST = 1e6
 
 
 @lru_cache(maxsize=32)
-def _pairs(joints: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def upper_pairs(joints: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """First and second joint of each pair i < j, and the pair's place in a flattened matrix."""
     # Made under inference mode and cached, they could never take part in a gradient again.
     with torch.inference_mode(False):
@@ -68,7 +68,7 @@ def ranking_loss(
     if looks_at_values(depth):
         require_finite("depth", depth)
     z = single_precision(depth)
-    first, second, place = _pairs(z.shape[1], z.device)
+    first, second, place = upper_pairs(z.shape[1], z.device)
     relation = relations.flatten(1).index_select(1, place)
     difference = z.index_select(1, first) - z.index_select(1, second)
     if annotated is None:

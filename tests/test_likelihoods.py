@@ -1,0 +1,281 @@
+"""Likelihoods with a tie threshold against formulas, symbols, loops and limits."""
+
+import math
+from inspect import unwrap
+
+import pytest
+import sympy
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ordlib.errors import InputError
+from ordlib.lifting import fit_depth_from_keypoints
+from ordlib.likelihoods import MODELS, SLOPE_MM, answer_log_probabilities, tie_likelihood_loss
+from ordlib.losses import ranking_loss
+from ordlib.relations import relations_from_depth
+
+NAN = float("nan")
+each_model = pytest.mark.parametrize("model", sorted(MODELS))
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def random_pairs(generator, batch=5, joints=7):
+    depth = torch.randn(batch, joints, generator=generator, dtype=torch.float64) * 150
+    upper = torch.randint(-1, 2, (batch, joints, joints), generator=generator).triu(1)
+    annotated = torch.rand(batch, joints, joints, generator=generator) < 0.5
+    return depth, (upper - upper.mT).to(torch.int8), annotated
+
+
+def logistic(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def probabilities(difference_mm, tie_mm, slope_mm, model):
+    """P(+1), P(0), P(-1) by the textbook formulas, with worths exp(-z) as their authors have."""
+    x, t = -difference_mm / slope_mm, tie_mm / slope_mm
+    if model == "rao_kupper":  # Rao and Kupper: theta = exp(t), worths exp(x) against 1
+        worth, theta = math.exp(x), math.exp(t)
+        closer, farther = worth / (worth + theta), 1 / (1 + theta * worth)
+        return closer, 1 - closer - farther, farther
+    parts = math.exp(x), math.exp(t / 2) * math.sqrt(math.exp(x)), 1.0
+    return tuple(part / sum(parts) for part in parts)
+
+
+def loop_loss(depth, relations, annotated, **options):
+    total = 0.0
+    for z, r, known in zip(depth, relations, annotated, strict=True):
+        for i in range(len(z)):
+            for j in range(i + 1, len(z)):
+                if known[i][j]:
+                    chosen = {1: 0, 0: 1, -1: 2}[r[i][j]]
+                    total -= math.log(probabilities(z[i] - z[j], **options)[chosen])
+    return total / len(depth)
+
+
+def one_pair(relation):
+    return torch.tensor([[[0, relation], [-relation, 0]]], dtype=torch.int8)
+
+
+class TestProbabilities:
+    def test_hand_worked(self):
+        at_tie = answer_log_probabilities(torch.tensor([-100.0]), tie_mm=100.0, slope_mm=50.0).exp()
+        expected = [0.5, 0.5 - logistic(-4), logistic(-4)]
+        torch.testing.assert_close(at_tie, torch.tensor([expected]))
+        level = answer_log_probabilities(torch.tensor([0.0]), tie_mm=100.0, slope_mm=50.0).exp()
+        expected = [logistic(-2), 1 - 2 * logistic(-2), logistic(-2)]
+        torch.testing.assert_close(level, torch.tensor([expected]))
+
+    def test_davidson_hand_worked(self):
+        found = answer_log_probabilities(
+            torch.tensor([-100.0, 0.0]), tie_mm=100.0, slope_mm=50.0, model="davidson"
+        ).exp()
+        assert found[0, 0] == found[0, 1]  # an order as probable as a tie at the threshold
+        level = [1 / (2 + math.e), math.e / (2 + math.e), 1 / (2 + math.e)]
+        torch.testing.assert_close(found[1], torch.tensor(level))
+
+    @each_model
+    @given(difference=st.floats(-600, 600), tie=st.floats(1, 300), slope=st.floats(20, 300))
+    def test_equal_the_textbook(self, model, difference, tie, slope):
+        options = {"tie_mm": tie, "slope_mm": slope, "model": model}
+        found = answer_log_probabilities(torch.tensor(difference).double(), **options).exp()
+        torch.testing.assert_close(
+            found, torch.tensor(probabilities(difference, **options)).double(), atol=1e-9, rtol=1e-6
+        )
+
+    @each_model
+    @given(difference=st.floats(-1e6, 1e6), tie=st.floats(1e-3, 1e4), slope=st.floats(1e-2, 1e4))
+    def test_sum_to_one_and_swap_with_the_joints(self, model, difference, tie, slope):
+        both = torch.tensor([difference, -difference]).double()
+        found = answer_log_probabilities(both, tie_mm=tie, slope_mm=slope, model=model)
+        assert found.isfinite().all()
+        torch.testing.assert_close(found.exp().sum(-1), torch.ones(2).double())
+        torch.testing.assert_close(found[0], found[1].flip(0))
+
+    def test_rao_kupper_is_the_ordered_logit(self):
+        x, theta = sympy.symbols("x theta", positive=True)  # x = exp(advantage), theta = exp(t)
+        cumulative = [1 / (1 + x / bound) for bound in (1 / theta, theta)]  # P(latent < bound)
+        farther, closer = cumulative[0], 1 - cumulative[1]
+        assert sympy.simplify(closer - x / (x + theta)) == 0
+        assert sympy.simplify(farther - 1 / (1 + theta * x)) == 0
+        tie = (1 - theta**-2) / ((1 + 1 / (theta * x)) * (1 + x / theta))
+        assert sympy.simplify(cumulative[1] - cumulative[0] - tie) == 0
+
+    def test_curvature_of_a_tie_is_a_sum_of_variances(self):
+        x, t = sympy.symbols("x t", positive=True)
+        below, above = (1 / (1 + sympy.exp(-(t + sign * x))) for sign in (1, -1))
+        tie = -sympy.log(below - (1 - above))
+        curvature = below * (1 - below) + above * (1 - above)
+        for values in ({x: 0.3, t: 2}, {x: 5, t: 0.1}, {x: 1, t: 1}):
+            gap = (sympy.diff(tie, x, 2) - curvature).evalf(30, subs=values)
+            assert abs(gap) < 1e-20
+
+    def test_tie_probability_keeps_its_digits(self):
+        # s(x + t) - s(x - t) is 0 in float32 here; the truth is (1 - exp(-2t)) exp(t - x).
+        found = answer_log_probabilities(torch.tensor([-5000.0]), tie_mm=100.0, slope_mm=50.0)
+        assert found[0, 1].item() == pytest.approx(2 - 100 + math.log1p(-math.exp(-4)), rel=1e-6)
+
+    def test_bad_input_is_named(self):
+        level = torch.zeros(1)
+        with pytest.raises(InputError, match="model: expected one of rao_kupper, davidson, found"):
+            answer_log_probabilities(level, model="thurstone")
+        for bad in (0.0, -1.0, NAN, math.inf):
+            with pytest.raises(
+                InputError, match=f"tie_mm: expected a positive number, found {bad}"
+            ):
+                answer_log_probabilities(level, tie_mm=bad)
+            with pytest.raises(InputError, match="slope_mm: expected a positive number"):
+                answer_log_probabilities(level, slope_mm=bad)
+        with pytest.raises(InputError, match="difference_mm: expected finite values, found 1 of 1"):
+            answer_log_probabilities(level + NAN)
+
+
+class TestLoss:
+    def test_hand_worked(self):
+        depth = torch.tensor([[0.0, 100.0, 150.0]])
+        relations = torch.tensor([[[0, 1, -1], [-1, 0, 0], [1, 0, 0]]], dtype=torch.int8)
+        parts = 0.5, logistic(-5), logistic(3) - logistic(-1)
+        found = tie_likelihood_loss(depth, relations, tie_mm=100.0, slope_mm=50.0).item()
+        assert found == pytest.approx(-sum(map(math.log, parts)), rel=1e-6)
+
+    @each_model
+    def test_equals_loop(self, model, generator):
+        depth, relations, annotated = random_pairs(generator)
+        options = {"tie_mm": 80.0, "slope_mm": 40.0, "model": model}
+        for mask, known in ((annotated, annotated), (None, torch.ones_like(annotated))):
+            found = tie_likelihood_loss(depth, relations, mask, **options).item()
+            expected = loop_loss(depth.tolist(), relations.tolist(), known.tolist(), **options)
+            assert found == pytest.approx(expected, rel=1e-10)
+
+    @each_model
+    def test_gradient(self, model, generator):
+        depth, relations, annotated = random_pairs(generator, batch=2)
+        options = {"tie_mm": 1.0, "slope_mm": 0.5, "model": model}
+        assert torch.autograd.gradcheck(
+            lambda z: tie_likelihood_loss(z, relations, annotated, **options),
+            (depth / 100).requires_grad_(),
+        )
+
+    @each_model
+    def test_convex(self, model, generator):
+        depth, relations, annotated = random_pairs(generator, batch=1)
+        options = {"slope_mm": 100.0, "model": model}
+        hessian = torch.autograd.functional.hessian(
+            lambda z: tie_likelihood_loss(z[None], relations, annotated, **options), depth[0]
+        )
+        assert torch.linalg.eigvalsh(hessian).min() > -1e-12
+
+    def test_shift_is_free_and_scale_is_not(self):
+        depth = torch.tensor([[0.0, 60.0, 130.0, 190.0, 400.0]], dtype=torch.float64)
+        relations = relations_from_depth(depth)
+        as_is, moved, half, double = (
+            tie_likelihood_loss(z, relations, slope_mm=20.0).item()
+            for z in (depth, depth + 1234, depth / 2, depth * 2)
+        )
+        assert moved == pytest.approx(as_is)
+        assert as_is < min(half, double)
+
+    @pytest.mark.parametrize("relation", [-1, 0, 1])
+    @pytest.mark.parametrize("difference", [-1e6, 1e6])
+    @each_model
+    def test_no_overflow(self, model, relation, difference):
+        depth = torch.tensor([[difference, 0.0]], requires_grad=True)
+        loss = tie_likelihood_loss(depth, one_pair(relation), slope_mm=1.0, model=model)
+        loss.backward()
+        half = 1.0 if model == "rao_kupper" else 0.5
+        beyond = {0: half * (1e6 - 100), **dict.fromkeys((-1, 1), max(0, relation * difference))}
+        if model == "rao_kupper" and relation * difference > 0:
+            beyond[relation] += 100
+        assert loss.item() == pytest.approx(beyond[relation], rel=1e-6)
+        assert depth.grad.isfinite().all()
+
+    @pytest.mark.parametrize("difference", [-250.0, -99.0, -40.0, 0.0, 70.0, 180.0])
+    def test_slope_to_zero_is_a_hinge(self, difference):
+        depth = torch.tensor([[difference, 0.0]], dtype=torch.float64)
+        hinge = {
+            1: max(0.0, 100 + difference),
+            -1: max(0.0, 100 - difference),
+            0: max(0.0, abs(difference) - 100),
+        }
+        for relation, expected in hinge.items():
+            loss = tie_likelihood_loss(depth, one_pair(relation), slope_mm=1e-2).item()
+            assert 1e-2 * loss == pytest.approx(expected, abs=0.01)
+
+    def test_threshold_to_zero_is_bradley_terry(self, generator):
+        depth, relations, _ = random_pairs(generator)
+        ordered = relations != 0
+        found = tie_likelihood_loss(depth, relations, ordered, tie_mm=1e-9, slope_mm=70.0)
+        torch.testing.assert_close(found, ranking_loss(depth / 70, relations, ordered))
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_half_precision_is_computed_in_single(self, dtype):
+        depth = torch.tensor([[1024.0, -1024.0]], dtype=dtype, requires_grad=True)
+        loss = tie_likelihood_loss(depth, one_pair(1), slope_mm=0.01)
+        loss.backward()
+        assert loss.dtype == torch.float32
+        assert loss.item() == pytest.approx(214_800)  # beyond the range of half precision
+        assert depth.grad.dtype == dtype
+
+    @each_model
+    def test_pairs_not_annotated_have_zero_gradient(self, model):
+        depth = torch.tensor([[1e30, 3e38, 1.0, -3e38], [1.0, 2.0, 3.0, 4.0]], requires_grad=True)
+        annotated = torch.zeros(2, 4, 4, dtype=torch.bool)
+        annotated[0, 2, 0] = True  # below the diagonal: not read
+        for relation in (-1, 0, 1):
+            relations = torch.full((2, 4, 4), relation, dtype=torch.int8)
+            loss = tie_likelihood_loss(depth, relations, annotated, model=model)
+            (grad,) = torch.autograd.grad(loss, depth)
+            assert loss.item() == 0
+            assert torch.equal(grad, torch.zeros_like(grad))
+
+    def test_recovers_millimetres_from_noisy_answers(self, generator):
+        """Answers drawn as a noisy difference against thresholds; depths found by Newton."""
+        truth = torch.tensor([0.0, 90.0, 150.0, 320.0, 360.0], dtype=torch.float64)
+        pairs = truth[:, None] - truth
+        uniform = torch.rand(20_000, 5, 5, generator=generator, dtype=torch.float64)
+        heard = -pairs + SLOPE_MM * torch.logit(uniform)
+        relations = ((heard > 100).int() - (heard < -100).int()).to(torch.int8)
+
+        def loss(z):
+            return tie_likelihood_loss(torch.cat([z.new_zeros(1), z]).expand(20_000, 5), relations)
+
+        z = torch.zeros(4, dtype=torch.float64)
+        for _ in range(8):
+            gradient = torch.autograd.functional.jacobian(loss, z)
+            z = z - torch.linalg.solve(torch.autograd.functional.hessian(loss, z), gradient)
+        torch.testing.assert_close(z, truth[1:], atol=3.0, rtol=0)
+
+    def test_bad_input_is_named(self):
+        relations = torch.zeros(2, 3, 3, dtype=torch.int8)
+        with pytest.raises(InputError, match="depth_mm: expected finite values, found 1 of 6"):
+            tie_likelihood_loss(torch.tensor([[0.0, NAN, 0.0], [0.0, 0.0, 0.0]]), relations)
+        loss = unwrap(tie_likelihood_loss)
+        with pytest.raises(InputError, match=r"relations: expected shape \(..., 2, 4, 4\)"):
+            loss(torch.zeros(2, 4), relations)
+        with pytest.raises(InputError, match="depth_mm: expected 2 dimensions"):
+            loss(torch.zeros(3), relations)
+        with pytest.raises(InputError, match="annotated: expected the shape of relations"):
+            loss(torch.zeros(2, 3), relations, torch.ones(2, 3) > 0)
+        with pytest.raises(InputError, match="tie_mm: expected a positive number, found 0"):
+            loss(torch.zeros(2, 3), relations, tie_mm=0.0)
+
+
+def test_network_trained_on_relations_alone_predicts_millimetres():
+    draw = torch.Generator().manual_seed(1)
+    points = torch.rand(900, 4, 2, generator=draw)
+    depth = 400 * points.flatten(1) @ torch.randn(8, 4, generator=draw)
+    network = fit_depth_from_keypoints(
+        points[:600],
+        relations_from_depth(depth[:600]),
+        steps=300,
+        generator=torch.Generator().manual_seed(0),
+        loss=lambda z, relations: tie_likelihood_loss(1000 * z, relations, slope_mm=20.0),
+    )
+    found, truth = (
+        z - z.mean(1, keepdim=True) for z in (1000 * network(points[600:]), depth[600:])
+    )
+    assert (found * truth).sum() / found.square().sum() == pytest.approx(1, abs=0.1)
