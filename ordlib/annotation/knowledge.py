@@ -1,0 +1,205 @@
+"""What annotators' answers about pairs of joints say, directly and by transitivity."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int, Int8, Int64
+from torch import Tensor
+
+from ordlib.annotation.consensus import consensus_ranks
+from ordlib.errors import InputError
+from ordlib.relations import relations_from_depth
+
+Ask = Callable[[int, int], int]
+"""Answers r(first, second): +1 the first joint is closer, -1 it is farther, 0 about the same."""
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """A weak ordering of joints by depth, from which every relation follows.
+
+    Attributes:
+        groups: joint indices front to back; the joints of a group are tied. Joints that take no
+            part (not in the image) are in no group.
+        questions: how many questions it took.
+        joints: joints in all.
+    """
+
+    groups: tuple[tuple[int, ...], ...]
+    questions: int
+    joints: int
+
+    def relations(self) -> Int8[Tensor, "joints joints"]:
+        """r(i, j) of Section 3.1: +1 where joint i is closer, 0 in a group and without a part."""
+        ranks = torch.full((self.joints,), -1)
+        for rank, group in enumerate(self.groups):
+            ranks[list(group)] = rank
+        return relations_from_ranks(ranks)
+
+
+def relations_from_ranks(
+    ranks: Int64[Tensor, "*batch joints"],
+) -> Int8[Tensor, "*batch joints joints"]:
+    """Relations of weak orderings; a negative rank is a joint that takes no part, related to none.
+
+    Args:
+        ranks: place of each joint's group, 0 for the closest.
+    """
+    part = ranks >= 0
+    both = part.unsqueeze(-1) & part.unsqueeze(-2)
+    return relations_from_depth(ranks.float(), tie_mm=0) * both.to(torch.int8)
+
+
+class Knowledge:
+    """Answers about pairs of joints of B images, and what follows from them.
+
+    An answer counts for the tied and the closer joints too: i closer than j and j tied with k make
+    i closer than k. An answer to a pair that is settled already changes nothing of this; it is
+    kept, and where it contradicts, `ranks` gives the ordering nearest to all answers.
+
+    Attributes:
+        present: joints that take part, (B, N).
+        closer: joint i is known to be closer than j, (B, N, N).
+        tied: joints i and j are known to be tied, the diagonal included, (B, N, N).
+        turn: number of the question that asked about a pair, from 1, in both directions; 0 for
+            pairs that were not asked, (B, N, N).
+        answers: r(i, j) of the pairs that were asked, (B, N, N).
+        questions: answers taken for each image, (B,).
+    """
+
+    def __init__(self, present: Bool[Tensor, "images joints"]) -> None:
+        images, joints = present.shape
+        self.present = present
+        self.closer = torch.zeros(images, joints, joints, dtype=torch.bool, device=present.device)
+        self.turn = self.closer.to(torch.int16)
+        self.answers = self.closer.to(torch.int8)
+        self.questions = torch.zeros(images, dtype=torch.int64, device=present.device)
+        self.tied = self.closer | torch.eye(joints, dtype=torch.bool, device=present.device)
+
+    @property
+    def settled(self) -> Bool[Tensor, "images joints joints"]:
+        """Pairs whose relation follows from the answers, and the diagonal."""
+        return self.closer | self.closer.mT | self.tied
+
+    @property
+    def relations(self) -> Int8[Tensor, "images joints joints"]:
+        """r(i, j) of the settled pairs, 0 elsewhere."""
+        return self.closer.to(torch.int8) - self.closer.mT.to(torch.int8)
+
+    @property
+    def asked(self) -> Bool[Tensor, "images joints joints"]:
+        """Pairs that were asked, in both directions."""
+        return self.turn > 0
+
+    @property
+    def complete(self) -> Bool[Tensor, " images"]:
+        """Whether the relations of all pairs of an image are settled."""
+        return ~self.unsettled(torch.arange(len(self.present))).any(-1).any(-1)
+
+    def unsettled(self, rows: Int64[Tensor, " rows"]) -> Bool[Tensor, "rows joints joints"]:
+        """Pairs of present joints that are open, in both directions, of the images `rows`."""
+        part, closer = self.present[rows], self.closer[rows]
+        both = part.unsqueeze(-1) & part.unsqueeze(-2)
+        return both & ~(closer | closer.mT | self.tied[rows])
+
+    def record(
+        self,
+        rows: Int64[Tensor, " rows"],
+        pairs: Int64[Tensor, "rows 2"],
+        answers: Int[Tensor, " rows"],
+    ) -> None:
+        """Take one answer for each of the images `rows`, which are different ones.
+
+        Args:
+            rows: images.
+            pairs: first and second joint of each question.
+            answers: r(first, second): +1 the first is closer, -1 it is farther, 0 a tie.
+
+        Raises:
+            InputError: an answer that is none of the three, a joint asked about itself or absent,
+                a pair that was asked before.
+        """
+        first, second = pairs.unbind(-1)
+        self._check(rows, first, second, answers)
+        answers = answers.to(torch.int8)
+        self.questions[rows] += 1
+        turn = self.questions[rows].to(torch.int16)
+        self.turn[rows, first, second] = self.turn[rows, second, first] = turn
+        self.answers[rows, first, second] = answers
+        self.answers[rows, second, first] = -answers
+        new = self._is_open(rows, first, second)
+        rows, first, second, answers = (x[new] for x in (rows, first, second, answers))
+        near, far = torch.where(answers < 0, second, first), torch.where(answers < 0, first, second)
+        for wanted, infer in ((answers != 0, _order), (answers == 0, _tie)):
+            chosen = rows[wanted]
+            closer, tied = infer(self.closer[chosen], self.tied[chosen], near[wanted], far[wanted])
+            self.closer[chosen], self.tied[chosen] = closer, tied
+
+    def _is_open(self, rows: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        known = self.closer[rows, first, second] | self.closer[rows, second, first]
+        return ~(known | self.tied[rows, first, second])
+
+    def _check(self, rows: Tensor, first: Tensor, second: Tensor, answers: Tensor) -> None:
+        bad = (answers < -1) | (answers > 1)
+        if bad.any():
+            raise InputError(f"answer: expected +1, -1 or 0, found {int(answers[bad][0])}")
+        joints = self.present.shape[1]
+        inside = (torch.minimum(first, second) >= 0) & (torch.maximum(first, second) < joints)
+        if not (inside & (first != second)).all():
+            k = int((~(inside & (first != second))).nonzero()[0])
+            raise InputError(
+                f"pair: expected two different joints of 0 to {joints - 1},"
+                f" found {int(first[k])} and {int(second[k])}"
+            )
+        if not (self.present[rows, first] & self.present[rows, second]).all():
+            raise InputError("pair: expected joints that are present, found one that is not")
+        if (self.turn[rows, first, second] > 0).any():
+            raise InputError("pair: expected one that was not asked yet, found one that was")
+
+    def ranks(self, rows: Int64[Tensor, " rows"]) -> Int64[Tensor, "rows joints"]:
+        """Group of each joint, 0 the closest, -1 for joints that are absent.
+
+        Where all answers agree with what follows from them, that ordering; else the consensus.
+
+        Raises:
+            InputError: an image whose ordering is not complete.
+        """
+        if self.unsettled(rows).any():
+            raise InputError("ordering: expected answers that settle every pair, found open pairs")
+        closer, tied, part = self.closer[rows], self.tied[rows], self.present[rows]
+        before = tied & torch.ones_like(tied[0]).tril(-1)  # tied with a joint of lower index
+        leads = part & ~(before & part.unsqueeze(-2)).any(-1)
+        ranks = (closer & leads.unsqueeze(-1)).sum(-2)
+        answers, asked = self.answers[rows], self.turn[rows] > 0
+        against = (
+            (asked & (answers != closer.to(torch.int8) - closer.mT.to(torch.int8))).any(-1).any(-1)
+        )
+        if against.any():
+            ranks[against] = consensus_ranks(answers[against], asked[against], part[against])
+        return ranks.masked_fill(~part, -1)
+
+    def ordering(self, row: int) -> Ordering:
+        """The ordering of one image. Raises InputError where it is not complete."""
+        ranks = self.ranks(torch.tensor([row]))[0]
+        groups = [(ranks == rank).nonzero()[:, 0].tolist() for rank in range(int(ranks.max()) + 1)]
+        return Ordering(tuple(map(tuple, groups)), int(self.questions[row]), len(ranks))
+
+
+def _order(closer: Tensor, tied: Tensor, near: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:
+    """`near` is closer: so is all that is not behind it than all that is not in front of `far`."""
+    k = torch.arange(len(near), device=near.device)
+    front = closer[k, :, near] | tied[k, :, near]
+    back = closer[k, far] | tied[k, far]
+    return closer | (front.unsqueeze(-1) & back.unsqueeze(-2)), tied
+
+
+def _tie(closer: Tensor, tied: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Two groups become one, behind all that is in front of either."""
+    k = torch.arange(len(first), device=first.device)
+    group = tied[k, first] | tied[k, second]
+    front = closer[k, :, first] | closer[k, :, second]
+    back = closer[k, first] | closer[k, second]
+    closer = closer | (front.unsqueeze(-1) & (group | back).unsqueeze(-2))
+    closer = closer | (group.unsqueeze(-1) & back.unsqueeze(-2))
+    return closer, tied | (group.unsqueeze(-1) & group.unsqueeze(-2))
