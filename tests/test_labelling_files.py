@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from photo_files import lsp_array, lspet_array, random_points, save_images, save_mat
 from PIL import Image
-from scipy.io import loadmat
+from scipy.io import loadmat, savemat
 
 from ordlib.errors import InputError
 from ordlib.labelling.files import export, image_files, read_joints, write_joints
@@ -188,6 +188,22 @@ def test_a_truncated_file_is_an_input_error(tmp_path, images, version):
         (tmp_path / "cut.mat").write_bytes(whole[:length])
         with pytest.raises(InputError, match=r"cut.mat: expected"):
             read_joints(tmp_path / "cut.mat", images)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_damaged_bytes_never_end_the_process(tmp_path, images, compressed):
+    """Any byte of the tags may be wrong: the file is read, or the message says what is wrong."""
+    path = tmp_path / "j.mat"
+    array = lsp_array(random_points(3), np.zeros((3, 14)))
+    savemat(path, {"joints": array}, do_compression=compressed)
+    whole = path.read_bytes()
+    for place in range(124, 216):
+        for value in (0, 8, 20, 128, 255):
+            path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            try:
+                read_joints(path, images)
+            except InputError as error:
+                assert str(error).startswith(f"{path}: ")
 
 
 @pytest.mark.parametrize("name", ["absent.mat", "absent.json", "absent.csv", "joints.npy"])

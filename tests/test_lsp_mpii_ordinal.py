@@ -163,6 +163,7 @@ def test_a_joint_of_mpii_flagged_0_has_none(tmp_path):
 def test_a_joint_without_coordinates_has_no_position(tmp_path, name, value):
     points = half(name)["points"]
     points[2, 0] = value  # the right ankle in both
+    points[1, 0, 0] = 1.0 if name == MPII else 0.0  # the first column of pixels is a position
     _, batch = _one(tmp_path, name, points=points)
     ankle = H36M17.index("right_ankle")
     assert batch.visible[:, ankle].tolist() == [True, True, False]

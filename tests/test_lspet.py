@@ -46,6 +46,7 @@ def test_flag_0_is_missing_in_both_layouts(tmp_path, layout, version):
 def test_joints_outside_are_left_out_with_a_warning(tmp_path):
     points = random_points(3)
     points[0, 0], points[1, 1] = (-1.2, 30), (500, 500)
+    points[2, 2] = (0, 30)  # a single zero is a position
     folder = _save(tmp_path, lspet_array(points, np.ones((3, 14))))
     with pytest.warns(UserWarning, match=r"joints.mat: 2 of 42 annotated joints lie outside"):
         dataset = lspet.load(folder)

@@ -3,6 +3,8 @@
 Files of MATLAB v4 to v7 and of v7.3 (HDF5) are read. Nothing in them is executed.
 """
 
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,11 @@ ONE_BASED = -0.5
 """Shift to project pixels of coordinates that give the first pixel's centre as 1: MPII's."""
 
 
+_COMPRESSED, _MATRIX = 15, 14
+_DATA_TYPES = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, _MATRIX, _COMPRESSED, 16, 17, 18}
+"""Codes of the data types in files of MATLAB v5 to v7."""
+
+
 def read_array(path: Path, key: str) -> Float[np.ndarray, "..."]:
     """An array of numbers in a MATLAB file, with MATLAB's order of axes.
 
@@ -51,17 +58,42 @@ def read_array(path: Path, key: str) -> Float[np.ndarray, "..."]:
 
 
 def _read_v5(path: Path, key: str) -> tuple[Any, list[str]]:
+    raw = path.read_bytes()
+    if 0 not in raw[:4]:  # files of v4 have no header text
+        _require_data_types(raw[128:], ">" if raw[126:128] == b"MI" else "<")
     content = loadmat(str(path), variable_names=[key], appendmat=False)
     if key in content:
         return content[key], [key]
     return None, [name for name, _, _ in whosmat(str(path), appendmat=False)]
 
 
+def _require_data_types(content: bytes, order: str) -> None:
+    """Raise ValueError for a data type that MATLAB does not have: SciPy crashes on some of them.
+
+    Args:
+        content: data elements one after the other, as bytes.
+        order: of bytes, as `struct` writes it.
+    """
+    start = 0
+    while start + 8 <= len(content):
+        kind, size = struct.unpack_from(f"{order}II", content, start)
+        if kind >> 16:  # a short element: size, type and data in eight bytes
+            kind, size = kind & 0xFFFF, 0
+        if kind not in _DATA_TYPES:
+            raise ValueError(f"unknown data type {kind}")
+        inside = content[start + 8 : start + 8 + size]
+        if kind == _COMPRESSED:
+            inside = zlib.decompress(inside)
+        if kind in (_COMPRESSED, _MATRIX):
+            _require_data_types(inside, order)
+        start += 8 + (size if kind == _COMPRESSED else -(-size // 8) * 8)
+
+
 def _read_hdf5(path: Path, key: str) -> tuple[Any, list[str]]:
     with h5py.File(path, "r") as file:
         found = file.get(key)
         array = found[()].T if isinstance(found, h5py.Dataset) else found  # axes are reversed
-        return array, list(file)
+        return array, [str(name) for name in file]
 
 
 @dataclass(frozen=True)
