@@ -213,8 +213,10 @@ def test_files_that_are_not_there_or_of_another_kind(tmp_path, images, name):
 
 
 def test_the_same_name_twice_is_refused(tmp_path, images):
-    with pytest.raises(InputError, match=r"no name twice, found im0002\.jpg"):
+    with pytest.raises(InputError, match=r"no name twice, found im0002\.jpg 2 times"):
         read_joints(tmp_path / "joints.csv", [*images, images[1]])
+    with pytest.raises(InputError, match="images: expected at least one file, found none"):
+        read_joints(tmp_path / "joints.csv", [])
 
 
 # --- the real sample -----------------------------------------------------------------------------
@@ -315,6 +317,7 @@ def _json(**changes):
         (_json(images={"im0001.jpg": {"neck": [1, 2, 3]}}), "expected two finite numbers"),
         (_json(images={"im0001.jpg": {"neck": [1, True]}}), "expected two finite numbers"),
         (_json(images={"im0001.jpg": {"neck": [1, float("nan")]}}), "expected two finite numbers"),
+        (_json(images={"im0001.jpg": {"neck": [1, 10**400]}}), "expected two finite numbers"),
         (_json(images={"im0001.jpg": {"neck": "1 2"}}), "expected two finite numbers"),
         (_json(images={}), r"such as 'im0001.jpg', found none of them"),
     ],

@@ -6,9 +6,9 @@ the centre of the first pixel at 0.5.
 
 import csv
 import json
-import math
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ _SUFFIXES = (".jpg", ".jpeg", ".png")
 _COLUMNS = ("image", "joint", "x", "y")
 _ORIGIN = "pixels of the upright image, the centre of the first pixel at 0.5"
 _JPEG_QUALITY = 95
+_LARGEST = 1e9  # pixels
 
 Points = Float[Tensor, "images 14 2"]
 
@@ -115,10 +116,13 @@ def read_joints(path: Path, images: Sequence[Path]) -> LabelledJoints:
 
 
 def _require_names(images: Sequence[Path]) -> None:
-    names = [path.name for path in images]
-    twice = sorted({name for name in names if names.count(name) > 1}) if names else ["none"]
-    if len(set(names)) < len(names) or not names:
-        raise InputError(f"images: expected files, no name twice, found {', '.join(twice)}")
+    """Raise InputError if there is no image or if two have the same name."""
+    if not images:
+        raise InputError("images: expected at least one file, found none")
+    counts = Counter(path.name for path in images)
+    name, count = counts.most_common(1)[0]
+    if count > 1:
+        raise InputError(f"images: expected files, no name twice, found {name} {count} times")
 
 
 def _read_mat(path: Path, images: Sequence[Path]) -> Points:
@@ -241,7 +245,7 @@ def _is_point(place: Any) -> bool:
         isinstance(place, list)
         and len(place) == 2
         and all(isinstance(v, int | float) and not isinstance(v, bool) for v in place)
-        and all(math.isfinite(v) and abs(v) < 1e9 for v in place)
+        and all(abs(v) < _LARGEST for v in place)  # not a number is not below it
     )
 
 
