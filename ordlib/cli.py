@@ -1,4 +1,4 @@
-"""The command line: reproduce, train, tables, predict. Exit status 2 for bad input."""
+"""The command line: reproduce, train, tables, predict, annotate. Exit status 2 for bad input."""
 
 import argparse
 import sys
@@ -80,6 +80,24 @@ def _predict(args: argparse.Namespace) -> int:
     return 0
 
 
+def _annotate(args: argparse.Namespace) -> int:
+    from ordlib.labelling.exporting import export_folder
+    from ordlib.labelling.server import serve, summary
+    from ordlib.labelling.session import Session
+
+    if args.export:
+        _say(export_folder(args.folder, args.joints).text())
+        return 0
+    session = Session(args.folder, args.annotator, args.joints, args.strategy)
+    if session.joints is None:
+        _say("joints: no file, so they are clicked first")
+    elif session.joints.problems():
+        _say(f"joints: left out: {session.joints.problems()}")
+    _say(summary(session))
+    serve(session, args.port, not args.no_browser, _say)
+    return 0
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 
@@ -87,6 +105,12 @@ def _say(line: str) -> None:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected a positive whole number, found {text!r}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a port of 0 to 65535, found {text!r}")
     return int(text)
 
 
@@ -140,6 +164,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--row", default="table1/volume2/full", help="network (default: %(default)s)")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where figures and JSON files go")
+
+    sub = command("annotate", _annotate, "Label which joints are closer, in the browser")
+    sub.add_argument("folder", type=Path, metavar="DIR", help="your images (jpg, png)")
+    text = "2D joints: .mat, .json or .csv (default: joints.* in DIR, else they are clicked first)"
+    sub.add_argument("--joints", type=Path, metavar="FILE", help=text)
+    sub.add_argument("--annotator", metavar="NAME", help="whose answers (default: the login name)")
+    text = "which pair is asked next: kinematic, insertion, merge or all (default: kinematic)"
+    sub.add_argument("--strategy", metavar="NAME", help=text)
+    sub.add_argument("--port", type=_port, default=0, help="of the page (default: any free one)")
+    sub.add_argument("--no-browser", action="store_true", help="print the address only")
+    text = "write the answers of all annotators to DIR/annotations/export, and end"
+    sub.add_argument("--export", action="store_true", help=text)
     return parser
 
 

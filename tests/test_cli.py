@@ -29,7 +29,7 @@ def predictions(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize("command", ["reproduce", "train", "tables", "predict"])
+@pytest.mark.parametrize("command", ["reproduce", "train", "tables", "predict", "annotate"])
 def test_each_command_has_help_and_the_common_options(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

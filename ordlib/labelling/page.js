@@ -1,0 +1,514 @@
+// The page of the annotation tool. `mount` draws it into an element and talks through a transport:
+// HTTP to the server (end of this file), or messages of a notebook widget. All state is the
+// server's; this file shows it and sends what was pressed.
+
+const COLOURS = ["#e69f00", "#0072b2"]; // told apart with every kind of colour vision
+const INKS = ["#000000", "#ffffff"];
+const KEYS = {
+  pair: {
+    1: "closer", ArrowLeft: "closer", c: "closer",
+    2: "farther", ArrowRight: "farther", f: "farther",
+    3: "ambiguous", ArrowDown: "ambiguous", a: "ambiguous", " ": "ambiguous",
+  },
+  joint: { n: "absent", Delete: "absent" },
+  every: { Backspace: "back", b: "back", s: "skip", z: "whole", "?": "help", h: "help" },
+};
+const IMAGES_KEPT = 12;
+const REACH = 34; // how near to a marker a click must be to mean its joint, screen pixels
+
+function element(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in node) node[name] = value;
+    else node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+function key(name) {
+  return element("kbd", {}, name);
+}
+
+function button(action, className, ...children) {
+  return element("button", { type: "button", className, "data-action": action }, ...children);
+}
+
+// Seconds that a question was in sight: a window in the background does not count.
+class Clock {
+  restart() {
+    this.passed = 0;
+    this.since = document.hidden ? null : performance.now();
+  }
+  toggle(hidden) {
+    if (hidden && this.since !== null) this.passed += performance.now() - this.since;
+    this.since = hidden ? null : performance.now();
+  }
+  seconds() {
+    const running = this.since === null ? 0 : performance.now() - this.since;
+    return Math.round(this.passed + running) / 1000;
+  }
+}
+
+export function mount(root, transport) {
+  const images = new Map(); // row -> promise of a decoded image, the latest used last
+  const clock = new Clock();
+  const part = layout(root);
+  const context = part.canvas.getContext("2d");
+  let state = null;
+  let image = null;
+  let whole = false;
+  let busy = false;
+  let shown = false; // the image of the question is on the screen
+  let pointer = null;
+  let failed = null; // message that was not answered
+  let pair = "";
+
+  function load(row) {
+    const known = images.get(row);
+    images.delete(row);
+    const loading = known ?? transport.image(row).then(async (address) => {
+      const picture = new Image();
+      picture.src = address;
+      await picture.decode().finally(() => URL.revokeObjectURL(address));
+      return picture;
+    });
+    images.set(row, loading);
+    loading.catch(() => images.delete(row));
+    while (images.size > IMAGES_KEPT) images.delete(images.keys().next().value);
+    return loading;
+  }
+
+  async function send(message) {
+    if (busy) return;
+    busy = true;
+    root.dataset.busy = "true";
+    try {
+      const reply = await transport.send({ token: state?.token, ...message });
+      failed = null;
+      await show(reply);
+    } catch (error) {
+      failed = message;
+      tell(`This was not saved: ${error.message} All earlier answers are. Start the tool again if` +
+        " it has ended, open the address that it prints, or:", "error", true);
+    } finally {
+      busy = false;
+      root.dataset.busy = "false";
+    }
+  }
+
+  async function show(reply) {
+    state = reply;
+    shown = false;
+    image = null;
+    root.dataset.phase = state.phase;
+    tell(state.error ?? state.notice ?? "", state.error ? "error" : "notice");
+    if (state.phase === "broken") return;
+    showProgress(part, state);
+    part.back.disabled = !state.can_go_back;
+    if (state.phase === "done") {
+      showDone(part, state);
+    } else {
+      showQuestion();
+      try {
+        image = await load(state.image.row);
+      } catch {
+        tell(`The image ${state.image.name} cannot be shown; put it aside with S.`, "error");
+      }
+    }
+    if (state.exported) part.exported.textContent = state.exported;
+    part.exported.hidden = !state.exported;
+    draw();
+    shown = true;
+    clock.restart();
+    root.dataset.token = state.token; // set last: says that the question can be answered
+    for (const row of state.upcoming) load(row).catch(() => {});
+  }
+
+  function showQuestion() {
+    part.name.textContent = state.image.name;
+    if (state.phase === "joint") {
+      const { name, place, size } = state.joint;
+      part.title.replaceChildren("Click the ", element("b", {}, name));
+      part.place.textContent = `joint ${place} of ${size}`;
+      return;
+    }
+    part.title.textContent = "Which is closer to the camera?";
+    part.place.textContent = state.group
+      ? `image ${state.group.place} of ${state.group.size} for this pair`
+      : "gone back";
+    state.joints.forEach((joint, i) => { part.names[i].textContent = joint.name; });
+    const now = state.joints.map((joint) => joint.name).join("/");
+    part.answers.classList.toggle("new", now !== pair);
+    pair = now;
+  }
+
+  function tell(text, kind, again = false) {
+    part.message.hidden = !text;
+    part.message.className = `message ${kind}`;
+    part.message.replaceChildren(text, ...(again ? [button("again-send", "", "Try again")] : []));
+  }
+
+  // Image pixels to screen pixels: the person's box, or all of the image, fills the canvas.
+  function view() {
+    const { clientWidth: width, clientHeight: height } = part.canvas;
+    const size = state.image.size;
+    const [left, top, right, bottom] =
+      whole || state.phase === "joint" ? [0, 0, ...size] : state.image.box;
+    const zoom = Math.min(width / (right - left), height / (bottom - top));
+    return {
+      zoom,
+      x: width / 2 - ((left + right) / 2) * zoom,
+      y: height / 2 - ((top + bottom) / 2) * zoom,
+    };
+  }
+
+  function draw() {
+    const ratio = window.devicePixelRatio || 1;
+    const { clientWidth: width, clientHeight: height } = part.canvas;
+    part.canvas.width = width * ratio;
+    part.canvas.height = height * ratio;
+    if (!state?.image || !width) return;
+    const { zoom, x, y } = view();
+    const [wide, high] = state.image.size;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.imageSmoothingQuality = "high";
+    if (image) context.drawImage(image, x, y, wide * zoom, high * zoom);
+    const onScreen = (point) => [point[0] * zoom + x, point[1] * zoom + y];
+    if (state.phase === "pair") {
+      drawPair(context, state.joints.map((j) => ({ ...j, at: onScreen(j.point) })), width, height);
+    } else if (state.phase === "joint") {
+      for (const { name, point } of state.clicked) drawDot(context, onScreen(point), name);
+      if (image && pointer) drawLens(context, image, pointer, view(), state, width);
+    }
+  }
+
+  function press(action) {
+    if (action === "help") {
+      part.help.hidden = !part.help.hidden;
+    } else if (action === "again-send" && failed) {
+      send(failed);
+    } else if (action === "export") {
+      send({ type: "export" });
+    } else if (action === "whole") {
+      whole = !whole;
+      draw();
+    } else if (!part.help.hidden) {
+      part.help.hidden = true;
+    } else if (busy || !shown) {
+      return;
+    } else if (action === "back" && state.can_go_back) {
+      send({ type: "back" });
+    } else if (action === "again" && state.phase === "done") {
+      send({ type: "again" });
+    } else if (action === "skip" && state.phase !== "done") {
+      send({ type: "skip" });
+    } else if (action === "absent" && state.phase === "joint") {
+      send({ type: "joint", point: null, seconds: clock.seconds() });
+    } else if (["closer", "farther", "ambiguous"].includes(action) && state.phase === "pair") {
+      send({ type: "answer", answer: action, seconds: clock.seconds() });
+    }
+  }
+
+  function clicked(event) {
+    if (busy || !shown || !image || !part.help.hidden) return;
+    const { zoom, x, y } = view();
+    const at = [event.offsetX, event.offsetY];
+    if (state.phase === "joint") {
+      const point = [(at[0] - x) / zoom, (at[1] - y) / zoom];
+      const inside = point.every((value, k) => value >= 0 && value <= state.image.size[k]);
+      if (inside) send({ type: "joint", point, seconds: clock.seconds() });
+    } else if (state.phase === "pair") {
+      const far = state.joints.map(({ point }) =>
+        Math.hypot(point[0] * zoom + x - at[0], point[1] * zoom + y - at[1]));
+      if (Math.min(...far) < REACH && far[0] !== far[1]) {
+        press(far[0] < far[1] ? "closer" : "farther");
+      }
+    }
+  }
+
+  function keyed(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const action = name === "Escape" && !part.help.hidden
+      ? "help" : KEYS[state?.phase]?.[name] ?? KEYS.every[name];
+    if (!action) return;
+    event.preventDefault(); // no scrolling, no press of the focused button
+    event.stopPropagation();
+    if (!event.repeat) press(action);
+  }
+
+  function hover(event) {
+    pointer = event.type === "pointerleave" ? null : [event.offsetX, event.offsetY];
+    if (state?.phase === "joint") draw();
+  }
+
+  const keys = transport.wholePage ? document : root;
+  const hidden = () => clock.toggle(document.hidden);
+  const resized = new ResizeObserver(draw);
+  keys.addEventListener("keydown", keyed);
+  document.addEventListener("visibilitychange", hidden);
+  part.canvas.addEventListener("click", clicked);
+  part.canvas.addEventListener("pointermove", hover);
+  part.canvas.addEventListener("pointerleave", hover);
+  root.addEventListener("click", (event) => {
+    const pressed = event.target.closest("button");
+    if (pressed) press(pressed.dataset.action);
+    if (!transport.wholePage) root.focus({ preventScroll: true });
+  });
+  resized.observe(part.canvas);
+  send({ type: "state" });
+  return () => {
+    keys.removeEventListener("keydown", keyed);
+    document.removeEventListener("visibilitychange", hidden);
+    resized.disconnect();
+  };
+}
+
+// All elements of the page, once; `part` names those that change.
+function layout(root) {
+  const part = {
+    bar: element("div", { className: "fill" }),
+    left: element("span", { className: "left" }),
+    title: element("h1", { "aria-live": "polite" }),
+    place: element("span", { className: "place" }),
+    name: element("span", { className: "name" }),
+    canvas: element("canvas", { "aria-label": "the photograph with the joints marked" }),
+    message: element("p", { className: "message", role: "alert", hidden: true }),
+    names: [element("b"), element("b")],
+    back: button("back", "small", key("⌫"), " back"),
+    done: element("section", { className: "done" }),
+    exported: element("pre", { className: "exported", hidden: true }),
+    help: help(),
+  };
+  part.answers = element("div", { className: "answers" },
+    button("closer", "first", element("i", { className: "circle" }, "1"), part.names[0],
+      element("span", {}, " is closer "), key("1"), key("←")),
+    button("ambiguous", "same", element("b", {}, "about the same"),
+      element("span", {}, " or hard to tell "), key("3"), key("↓")),
+    button("farther", "second", element("i", { className: "square" }, "2"), part.names[1],
+      element("span", {}, " is closer "), key("2"), key("→")));
+  root.classList.add("ordlib-annotate");
+  root.tabIndex = 0;
+  root.setAttribute("data-lm-suppress-shortcuts", "true"); // keys are ours, not JupyterLab's
+  root.replaceChildren(
+    element("div", { className: "bar", role: "progressbar", "aria-label": "progress" }, part.bar),
+    element("header", {}, part.title, part.place, part.left),
+    part.message,
+    element("div", { className: "stage" }, part.canvas, part.name),
+    part.done,
+    part.exported,
+    element("footer", {}, part.answers,
+      element("div", { className: "clicking" },
+        button("absent", "", element("b", {}, "not in the image"), " ", key("N"))),
+      element("div", { className: "others" }, part.back,
+        button("skip", "small", key("S"), " put aside"),
+        button("whole", "small", key("Z"), " whole image"),
+        button("export", "small", "export"),
+        button("help", "small", key("?"), " help"))),
+    part.help);
+  return part;
+}
+
+function help() {
+  const line = (names, text) =>
+    element("tr", {}, element("td", {}, ...names.map(key)), element("td", {}, text));
+  return element("section", { className: "help", hidden: true, role: "dialog" },
+    element("h2", {}, "How it works"),
+    element("p", {}, "Say which of the two marked joints is closer to the camera, as far as you" +
+      " can see. Left and right are the person's own. About the same, or hidden and hard to" +
+      " tell, is an answer too. The same pair comes for many images in a row. Every answer is" +
+      " saved at once; close the window whenever you like."),
+    element("table", {},
+      line(["1", "←", "C"], "the first (circle) is closer; or click its marker"),
+      line(["2", "→", "F"], "the first is farther, so the second (square) is closer"),
+      line(["3", "↓", "A"], "about the same, ambiguous, hard to tell"),
+      line(["⌫", "B"], "back: take the last answer back, as often as you like"),
+      line(["S"], "put the image aside; it comes once more at the end"),
+      line(["Z"], "whole image, or the person alone"),
+      line(["N"], "while clicking joints: this joint is not in the image"),
+      line(["?"], "this help")),
+    button("help", "", "close"));
+}
+
+function showProgress(part, { progress, annotator }) {
+  const done = progress.answers + progress.clicks;
+  const all = done + progress.questions_left + progress.clicks_left;
+  const share = all ? done / all : 1;
+  part.bar.style.width = `${100 * share}%`;
+  part.bar.parentElement.setAttribute("aria-valuenow", Math.round(100 * share));
+  part.left.textContent = [
+    `${progress.complete} of ${progress.images} images complete`,
+    minutes(progress.minutes_left),
+    annotator,
+  ].filter(Boolean).join(" · ");
+}
+
+function minutes(left) {
+  if (left <= 0) return "";
+  if (left < 1) return "less than a minute left";
+  const text = left < 90 ? `${Math.round(left)} min` : `${(left / 60).toFixed(1)} h`;
+  return `about ${text} left`;
+}
+
+function showDone(part, { progress, journal }) {
+  const counts = [
+    [progress.complete, "images complete"],
+    [progress.aside, "images put aside"],
+    [progress.answers, "answers"],
+  ];
+  part.title.textContent = progress.aside ? "Done, but for what was put aside" : "All done";
+  part.place.textContent = "";
+  const list = counts.map(([count, what]) =>
+    element("li", {}, element("b", {}, String(count)), ` ${what}`));
+  part.done.replaceChildren(
+    element("ul", {}, ...list),
+    element("p", {}, "Your answers: ", element("code", {}, journal)),
+    element("p", {}, "Export writes the data set with the answers of all annotators."),
+    button("export", "main", "Export"),
+    ...(progress.aside ? [" ", button("again", "", "Take up what was put aside")] : []));
+}
+
+function outlined(context, path, colour, width) {
+  for (const [stroke, extra] of [["#000000", 5], ["#ffffff", 2.5], [colour, 0]]) {
+    context.strokeStyle = stroke;
+    context.lineWidth = width + extra;
+    context.stroke(path);
+  }
+}
+
+// Both joints: a circle with 1 and a square with 2, named beside them, away from each other.
+function drawPair(context, joints, width, height) {
+  const [[x1, y1], [x2, y2]] = joints.map((joint) => joint.at);
+  const apart = Math.hypot(x2 - x1, y2 - y1) || 1;
+  const away = [(x1 - x2) / apart, (y1 - y2) / apart];
+  const radius = Math.max(9, Math.min(14, apart / 2));
+  joints.forEach(({ at: [x, y] }, i) => {
+    const ring = new Path2D();
+    if (i === 0) ring.arc(x, y, radius, 0, 2 * Math.PI);
+    else ring.rect(x - radius, y - radius, 2 * radius, 2 * radius);
+    outlined(context, ring, COLOURS[i], 3.5);
+    const dot = new Path2D();
+    dot.arc(x, y, 1.5, 0, 2 * Math.PI);
+    outlined(context, dot, COLOURS[i], 2);
+  });
+  joints.forEach(({ at: [x, y], name }, i) => {
+    const side = i === 0 ? 1 : -1;
+    const below = away[1] * side > 0 ? 1 : -1;
+    drawLabel(context, `${i + 1}  ${name}`, x, y + below * (radius + 22), i, width, height);
+  });
+}
+
+function drawLabel(context, text, x, y, i, width, height) {
+  context.font = "600 15px system-ui, sans-serif";
+  const wide = context.measureText(text).width + 18;
+  const left = Math.max(4, Math.min(width - wide - 4, x - wide / 2));
+  const top = Math.max(4, Math.min(height - 28, y - 13));
+  const chip = new Path2D();
+  chip.roundRect(left, top, wide, 26, i === 0 ? 13 : 3);
+  context.fillStyle = COLOURS[i];
+  context.strokeStyle = "#ffffff";
+  context.lineWidth = 3;
+  context.stroke(chip);
+  context.fill(chip);
+  context.fillStyle = INKS[i];
+  context.textBaseline = "middle";
+  context.fillText(text, left + 9, top + 14);
+}
+
+function drawDot(context, [x, y], name) {
+  const dot = new Path2D();
+  dot.arc(x, y, 4, 0, 2 * Math.PI);
+  outlined(context, dot, COLOURS[0], 2);
+  context.font = "12px system-ui, sans-serif";
+  context.textBaseline = "middle";
+  context.strokeStyle = "#000000";
+  context.lineWidth = 3;
+  context.strokeText(name, x + 9, y);
+  context.fillStyle = "#ffffff";
+  context.fillText(name, x + 9, y);
+}
+
+// A round magnifying glass beside the pointer, for joints of a few pixels.
+function drawLens(context, image, [px, py], { zoom, x, y }, state, width) {
+  const radius = 70;
+  const times = 3;
+  const cx = px + (px + 2.5 * radius > width ? -1.4 : 1.4) * radius;
+  const cy = Math.max(radius + 4, py - radius);
+  const [wide, high] = state.image.size;
+  const rim = new Path2D();
+  rim.arc(cx, cy, radius, 0, 2 * Math.PI);
+  context.save();
+  context.clip(rim);
+  context.fillStyle = "#16181b";
+  context.fill(rim);
+  const large = zoom * times;
+  context.drawImage(
+    image, cx - (px - x) * times, cy - (py - y) * times, wide * large, high * large);
+  context.restore();
+  outlined(context, rim, "#16181b", 1);
+  const cross = new Path2D(
+    `M${cx - 9} ${cy}H${cx - 3}M${cx + 3} ${cy}H${cx + 9}M${cx} ${cy - 9}V${cy - 3}M${cx} ${cy + 3}V${cy + 9}`);
+  outlined(context, cross, COLOURS[0], 1.5);
+}
+
+// Talks to `ordlib.labelling.server`.
+function http() {
+  return {
+    wholePage: true,
+    async send(message) {
+      const answered = await fetch("/message", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(message),
+      }).catch(() => { throw new Error("the tool does not answer."); });
+      if (!answered.ok) throw new Error(`${await answered.text()}.`);
+      return answered.json();
+    },
+    image: async (row) => `/image/${row}`,
+  };
+}
+
+// Talks to `ordlib.labelling.widget`.
+function messages(model) {
+  const waiting = new Map();
+  let last = 0;
+  const receive = ({ id, reply }, buffers) => {
+    const resolve = waiting.get(id);
+    waiting.delete(id);
+    resolve?.(reply ?? buffers[0]);
+  };
+  const ask = (message) => new Promise((resolve, reject) => {
+    const id = ++last;
+    waiting.set(id, resolve);
+    model.send({ ...message, id });
+    setTimeout(() => waiting.delete(id) && reject(new Error("the kernel does not answer.")), 15000);
+  });
+  model.on("msg:custom", receive);
+  return {
+    wholePage: false,
+    send: ask,
+    async image(row) {
+      const bytes = await ask({ type: "image", row });
+      if (!bytes) throw new Error("the image file cannot be read.");
+      return URL.createObjectURL(new Blob([bytes]));
+    },
+    close: () => model.off("msg:custom", receive),
+  };
+}
+
+export default {
+  render({ model, el }) {
+    const root = element("div");
+    el.append(root);
+    const transport = messages(model);
+    const unmount = mount(root, transport);
+    return () => {
+      unmount();
+      transport.close();
+    };
+  },
+};
+
+const page = document.getElementById("ordlib-page");
+if (page) mount(page, http());
