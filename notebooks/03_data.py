@@ -57,7 +57,7 @@ experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mo
 #
 # The real ones come from their authors, each under its own terms: Human3.6M (vision.imar.ro/human3.6m; registration, academic use only), HumanEva-I (humaneva.is.tue.mpg.de; registration, research only), MPI-INF-3DHP (its page at the Max Planck Institute for Informatics; research, not commercial), LSP (its page by S. Johnson, University of Leeds; photographs from Flickr, for research), MPII Human Pose (human-pose.mpi-inf.mpg.de; images are frames of other people's videos, read the terms there), and LSP + MPII Ordinal (project page of the paper's authors; licence file inside; builds on the last two).
 #
-# **Loaders for the real data sets are not part of this version.** What it takes from outside is motion capture: with the parameter `mocap` a folder of BVH files gives the poses, and all else stays rendered. The relations of `wild` are exact, from the true depths with a tie below 100 mm: annotators who err are not simulated in this version.
+# **The tables of this version use the stand-ins alone.** `ordlib.datasets` reads LSP + MPII Ordinal and LSP Extended as their authors distribute them; loaders for the other three are not part of it. What the notebooks take from outside is motion capture: with the parameter `mocap` a folder of BVH files gives the poses, and all else stays rendered. The relations of `wild` are those of simulated people, who err, and who order the 14 joints of each image by the procedure of Section 4.1 (notebook 02); all other relations are exact, from the true depths with a tie below 100 mm.
 #
 # A data set hands out batches by index. The helper below reads a whole split and drops its images, so that large splits fit into memory.
 
@@ -199,23 +199,14 @@ plots.save_figure(figure, folder / "figures" / "03_actions.png")
 plt.show()
 
 # %% [markdown]
-# Hard actions have to be hard. A joint counts as *hidden* here when the line of sight from the camera to it passes within 60 mm of one of the person's own bones that is at least 100 mm nearer: roughly, when a limb covers it. Sitting and sitting down are dark; from `quick` up, where there are enough poses to tell, they should hide more than the average action.
+# Hard actions have to be hard. A joint counts as *hidden* (`camera.self_occluded`) when the line of sight from the camera to it passes within 60 mm of one of the person's own bones that is at least 100 mm nearer: roughly, when a limb covers it. Sitting and sitting down are dark; from `quick` up, where there are enough poses to tell, they should hide more than the average action.
 
 
 # %%
-def hidden(joints_mm: torch.Tensor) -> torch.Tensor:
-    """Joints (B, N) that one of the person's own bones covers."""
-    distance = joints_mm.norm(dim=-1, keepdim=True)
-    t = torch.linspace(0, 1, 7)[:, None]
-    bones = (1 - t) * joints_mm[:, PARENTS, None] + t * joints_mm[:, CHILDREN, None]
-    points = bones.flatten(1, 2)  # seven along each bone
-    along = (joints_mm / distance) @ points.mT
-    aside = (points.square().sum(-1)[:, None] - along.square()).clamp_min(0).sqrt()
-    return ((aside < 60) & (along < distance - 100)).any(-1)
-
-
 names = np.concatenate([train.meta["action"], test.meta["action"]])
-covered = torch.cat([hidden(part) for data in (train, test) for part in data.joints_mm.split(500)])
+covered = torch.cat(
+    [camera.self_occluded(part) for data in (train, test) for part in data.joints_mm.split(500)]
+)
 share = pd.Series(100 * covered.float().mean(1).numpy()).groupby(names).mean().sort_values()[-15:]
 seated = share.index.str.startswith("Sitting")
 figure, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
@@ -264,7 +255,7 @@ assert mocap or np.percentile(tilts["wild"], 90) > np.percentile(tilts["studio"]
 # Let $z_i$ be the depth of joint $i$. The relation $r_{(i,j)}$ is $+1$ where joint $i$ is closer than joint $j$ by 100 mm or more, $-1$ where it is farther by as much, and $0$ where the two are tied. So $r_{(j,i)} = -r_{(i,j)}$: the matrix is antisymmetric, and the $17 \cdot 16 / 2 = 136$ cells above its diagonal say everything. The figure shows the pose of the test split with the most hidden joints. Green cells: the joint of the row is closer than that of the column (+1). Pink: it is farther (-1). White: a tie.
 
 # %%
-one = studio.batch([int(hidden(test.joints_mm).sum(1).argmax())])
+one = studio.batch([int(camera.self_occluded(test.joints_mm).sum(1).argmax())])
 matrix = one.relations[0]
 assert torch.equal(matrix, -matrix.mT) and torch.equal(test.relations, -test.relations.mT)
 names = [name.replace("_", " ") for name in H36M17.joints]

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ordlib.checks import looks_at_values, require_finite, require_shape
@@ -24,6 +24,8 @@ _GRID, _ROUNDS, _FINE_GRID = 80, 4, 17
 # Spread (root mean square) that scaled depths may have; that of real poses is about 200 mm.
 _SPREAD_MM = (10.0, 2000.0)
 _SCALE_GRID, _GOLDEN_STEPS = 24, 18
+# A limb of this radius hides what is at least this much farther along the line of sight.
+_LIMB_RADIUS_MM, _LIMB_CLEARANCE_MM, _POINTS_A_BONE = 60.0, 100.0, 7
 
 
 def project(
@@ -72,6 +74,27 @@ def _rays(keypoints_px: Tensor, intrinsics: Tensor) -> Tensor:
     (a, b), (c, d) = (row.unbind(-1) for row in intrinsics[..., None, :2, :2].unbind(-2))
     u, v = (keypoints_px - intrinsics[..., None, :2, 2]).unbind(-1)
     return torch.stack([d * u - b * v, a * v - c * u], -1) / (a * d - b * c)[..., None]
+
+
+def self_occluded(
+    joints_mm: Float[Tensor, "batch joints 3"], skeleton: Skeleton = H36M17
+) -> Bool[Tensor, "batch joints"]:
+    """Joints that one of the person's own limbs hides from the camera.
+
+    The line of sight passes within 60 mm of a bone that is at least 100 mm nearer there.
+
+    Raises:
+        InputError: joints that do not fit the skeleton.
+    """
+    require_shape("joints_mm", joints_mm, len(skeleton), 3)
+    parents, children = map(list, zip(*skeleton.bones, strict=True))
+    t = torch.linspace(0, 1, _POINTS_A_BONE, device=joints_mm.device)[:, None]
+    bones = (1 - t) * joints_mm[:, parents, None] + t * joints_mm[:, children, None]
+    points = bones.flatten(1, 2)
+    distance = joints_mm.norm(dim=-1, keepdim=True)
+    along = (joints_mm / distance) @ points.mT
+    aside = (points.square().sum(-1)[:, None] - along.square()).clamp_min(0).sqrt()
+    return ((aside < _LIMB_RADIUS_MM) & (along < distance - _LIMB_CLEARANCE_MM)).any(-1)
 
 
 def pose_box(

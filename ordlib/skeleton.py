@@ -170,3 +170,9 @@ def convert(
     if missing:
         raise InputError(f"{source.name} has no {', '.join(missing)}, which {target.name} needs")
     return torch.stack(columns, -2)
+
+
+LSP14_IN_H36M17: tuple[int, ...] = tuple(
+    index for name in LSP14.joints if (index := _find(name, H36M17)) is not None
+)
+"""Index in H36M17 of each joint of LSP14, in LSP's order; LSP's neck is the thorax."""

@@ -11,8 +11,9 @@ from PIL import Image
 from ordlib import predict, synthetic
 from ordlib.camera import project
 from ordlib.errors import InputError
+from ordlib.images import assumed_intrinsics, crop, load_image
 from ordlib.plots import contact_sheet
-from ordlib.predict import assumed_intrinsics, crop, load_image, predict_files
+from ordlib.predict import predict_files
 
 ROW = "table1/coordinate/full"
 

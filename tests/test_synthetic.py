@@ -9,8 +9,9 @@ import torch
 from ordlib.camera import project
 from ordlib.datasets.mocap import MotionCapture
 from ordlib.errors import InputError
+from ordlib.relations import relations_from_depth
 from ordlib.skeleton import H36M17
-from ordlib.synthetic import DOMAINS, dataset, load, making
+from ordlib.synthetic import DOMAINS, dataset, load, making, skeletons
 from ordlib.synthetic.people import mean_limb_lengths
 from ordlib.synthetic.poses import sample_poses
 from ordlib.synthetic.sources import divide_clips, evenly
@@ -189,6 +190,30 @@ def test_wild_relations_cover_the_14_joints_of_lsp():
     assert not batch.annotated[:, UNSEEN].any() and not batch.relations[:, UNSEEN].any()
     assert (batch.keypoints_px[:, UNSEEN] == 0).all()
     assert 0.3 < batch.relations[batch.annotated].abs().float().mean() < 0.9
+
+
+def test_wild_relations_are_orderings_by_people_who_err():
+    batch = everything("wild", "val")
+    seen = [j for j in range(17) if j not in UNSEEN]
+    relations = batch.relations[:, seen][:, :, seen].int()
+    # of a weak ordering: "not behind" is transitive
+    not_behind = (relations >= 0).int()
+    assert ((not_behind @ not_behind > 0) <= (not_behind > 0)).all()
+    truth = relations_from_depth(skeletons("wild", "val", len(batch), 0).joints_mm[..., 2])
+    agree = (relations == truth[:, seen][:, :, seen]).float().mean()
+    assert 0.75 < agree < 0.95
+
+
+def test_skeletons_are_those_of_the_images():
+    batch = everything("shift", "test")
+    people = skeletons("shift", "test", len(batch), 0)
+    torch.testing.assert_close(people.joints_mm, batch.joints_mm)
+    torch.testing.assert_close(people.keypoints, batch.keypoints_px / batch.images.shape[-1])
+    assert people.action.tolist() == list(batch.meta["action"])
+    with pytest.raises(InputError, match="split: studio is made as train, test, found 'val'"):
+        skeletons("studio", "val", 5, 0)
+    with pytest.raises(InputError, match="count: expected 1 or more, found 0"):
+        skeletons("shift", "test", 0, 0)
 
 
 def test_studio_is_narrow_and_wild_broad():

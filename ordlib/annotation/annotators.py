@@ -22,9 +22,10 @@ class SimulatedAnnotator:
     the rest of the body: with `hidden_noise` times the uncertainty, and as lying `hidden_bias_mm`
     farther, since what is covered must be behind. And a share of answers is given without looking.
 
-    No study of such answers is cited by the paper. The defaults of `PERSON` are ours; they make one
-    answer in six differ from the true relation on the built-in poses, mostly ties against orders
-    near the threshold. The defaults here are the limit that never errs.
+    No study of such answers is cited by the paper. The values of `PERSON` are ours: with
+    them about one answer in eight differs from the true relation on the built-in poses (notebook 02
+    measures it), nearly always a tie in place of an order or the reverse. The defaults here are the
+    limit that never errs.
 
     Attributes:
         tie_mm: perceived differences below this are answered "ambiguous".

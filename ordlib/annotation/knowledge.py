@@ -48,7 +48,7 @@ def relations_from_ranks(
     """
     part = ranks >= 0
     both = part.unsqueeze(-1) & part.unsqueeze(-2)
-    return relations_from_depth(ranks.float(), tie_mm=0) * both.to(torch.int8)
+    return relations_from_depth(ranks.float(), tie_mm=0.0) * both.to(torch.int8)
 
 
 class Knowledge:

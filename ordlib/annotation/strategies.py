@@ -5,7 +5,7 @@ own changes between questions, so a session that was interrupted goes on from it
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -18,6 +18,7 @@ from ordlib.errors import InputError
 from ordlib.skeleton import Skeleton
 
 
+@runtime_checkable
 class Strategy(Protocol):
     """Chooses questions about the images of one `Knowledge`."""
 

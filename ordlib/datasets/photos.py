@@ -14,7 +14,7 @@ from torch import Tensor
 from ordlib.errors import InputError
 from ordlib.images import assumed_intrinsics, crop, image_sizes, inside, load_image
 from ordlib.sample import PoseBatch
-from ordlib.skeleton import H36M17, LSP14, Skeleton
+from ordlib.skeleton import H36M17, LSP14_IN_H36M17, Skeleton
 from ordlib.synthetic.people import mean_limb_lengths
 
 BOX_ENLARGED = 1.25
@@ -24,9 +24,6 @@ Neither archive says where the person is; the images have all sizes, so the marg
 """
 
 _SMALLEST_BOX = 2.0  # pixels; a smaller one at the edge could miss the image once rounded
-
-SLOTS = tuple(H36M17.index("thorax" if joint == "neck" else joint) for joint in LSP14.joints)
-"""The joint of H36M17 that each joint of LSP14 is; LSP's neck is the thorax."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +164,7 @@ def _spread(values: Tensor, axes: int) -> Tensor:
     """Values of the 14 joints of LSP, or of their pairs, among the 17 of Human3.6M; zero else."""
     joints = len(H36M17)
     spread = values.new_zeros(len(values), *(joints,) * axes, *values.shape[1 + axes :])
-    slots = torch.tensor(SLOTS)
+    slots = torch.tensor(LSP14_IN_H36M17)
     if axes == 1:
         spread[:, slots] = values
     else:

@@ -1,6 +1,7 @@
 """Loading the domains of the built-in benchmark."""
 
 import hashlib
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ordlib.camera import project
 from ordlib.datasets import mocap as mocap_files
 from ordlib.datasets.mocap import MotionCapture
 from ordlib.errors import InputError
@@ -136,6 +138,52 @@ def load(
     return SyntheticDataset(domain, split, arrays, names, np.flatnonzero(kept))
 
 
+@dataclass(frozen=True)
+class Skeletons:
+    """Poses of people in front of cameras, without images.
+
+    Attributes:
+        joints_mm: joints of H36M17 in the camera frame.
+        keypoints: their 2D positions as fractions of the crop's side.
+        action: name of each person's action.
+    """
+
+    joints_mm: Float[Tensor, "people joints 3"]
+    keypoints: Float[Tensor, "people joints 2"]
+    action: np.ndarray
+
+
+def skeletons(
+    name: str, split: str, count: int, seed: int, *, mocap: str | Path | None = None
+) -> Skeletons:
+    """The people that the images of a split with so many images show, without the images.
+
+    For studies of poses alone. Those of `wild` are metric, which its images are not: nothing that
+    trains on its images may see them.
+
+    Args:
+        name, split: a split of a domain that is made as such: no view.
+        count: people wanted; another count gives other people.
+        seed, mocap: as for `load`.
+
+    Raises:
+        InputError: unknown name or split, fewer than one person, unusable motion capture.
+    """
+    domain, stored = _find(name, split)
+    check_seed(seed)
+    if split != stored:
+        raise InputError(f"split: {name} is made as {', '.join(domain.splits)}, found {split!r}")
+    if count < 1:
+        raise InputError(f"count: expected 1 or more, found {count}")
+    captured = None if mocap is None else _captured(Path(mocap), _content(Path(mocap)))
+    maker = Maker(domain, stored, count, 1, seed, captured)
+    people = list(maker.filmed())
+    joints = torch.cat([part.joints_mm for part in people])
+    keypoints = project(joints, torch.cat([part.intrinsics for part in people]))
+    action = np.array(maker.names["action"])[torch.cat([part.meta for part in people])[:, 1]]
+    return Skeletons(joints, keypoints, action)
+
+
 def _find(name: str, split: str) -> tuple[Domain, str]:
     """The domain, and the stored split that has this split. Raises InputError for other names."""
     if name not in DOMAINS:
@@ -196,5 +244,6 @@ def _source() -> str:
     """Digest of the code that makes the images, so that other code's images are not used."""
     package = Path(__file__).parents[1]
     names = ("camera.py", "relations.py", "skeleton.py", "datasets/bvh.py", "datasets/mocap.py")
-    others = [package / name for name in names]
-    return digest([path.read_text() for path in (*sorted(package.glob("synthetic/*.py")), *others)])
+    folders = (*package.glob("synthetic/*.py"), *package.glob("annotation/*.py"))
+    files = (*sorted(folders), *(package / name for name in names))
+    return digest([path.read_text() for path in files])

@@ -2,19 +2,20 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import roma
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Generator, Tensor
 from tqdm import tqdm
 
-from ordlib.camera import crop_intrinsics, pose_box, project
+from ordlib.annotation import PERSON, annotate
+from ordlib.camera import crop_intrinsics, pose_box, project, self_occluded
 from ordlib.datasets.mocap import MotionCapture
-from ordlib.relations import relations_from_depth
-from ordlib.skeleton import H36M17, LSP14
+from ordlib.skeleton import H36M17, LSP14_IN_H36M17
 from ordlib.synthetic.body import Appearance, sample_appearance
 from ordlib.synthetic.domains import Domain, generator
 from ordlib.synthetic.people import sample_limb_lengths
@@ -26,9 +27,25 @@ from ordlib.synthetic.views import film, place_cameras
 CHUNK = 500
 """Images made at a time: it bounds memory, and each chunk has its own random generator."""
 
-_COVERED = (*LSP14.joints, "thorax")  # LSP's neck is the thorax
-ORDINAL_JOINTS = tuple(j for j, name in enumerate(H36M17.joints) if name in _COVERED)
+ORDINAL_JOINTS = tuple(sorted(LSP14_IN_H36M17))
 """The joints of H36M17 that LSP's 14 joints cover."""
+
+
+@dataclass(frozen=True)
+class Filmed:
+    """People in front of cameras, before an image is made of them.
+
+    Attributes:
+        joints_mm: in the camera frame.
+        intrinsics: of the square crop.
+        up: the vertical in the camera frame.
+        meta: codes of subject, action, camera, frame and part.
+    """
+
+    joints_mm: Float[Tensor, "batch joints 3"]
+    intrinsics: Float[Tensor, "batch 3 3"]
+    up: Float[Tensor, "batch 3"]
+    meta: Int64[Tensor, "batch 5"]
 
 
 def _face_up(scene: Scene, up: Float[Tensor, "batch 3"]) -> Scene:
@@ -106,8 +123,13 @@ class Maker:
             arrays = self._chunk(torch.arange(rows.start, rows.stop), start // CHUNK)
             yield rows, {name: array.cpu().numpy() for name, array in arrays.items()}
 
-    def _chunk(self, index: Tensor, number: int) -> dict[str, Tensor]:
-        draws = generator(*self._key, number)
+    def filmed(self) -> Iterator[Filmed]:
+        """The people of all images, in order, without rendering any."""
+        for start in range(0, self.count, CHUNK):
+            index = torch.arange(start, min(start + CHUNK, self.count))
+            yield self._film(index, generator(*self._key, start // CHUNK))[0]
+
+    def _film(self, index: Tensor, draws: Generator) -> tuple[Filmed, Appearance]:
         meta = self._meta(index, draws)
         lengths = self._lengths(meta[:, 0], draws)
         poses, meta[:, 1] = self.source.draw(index, meta[:, 0], lengths, draws)
@@ -115,15 +137,25 @@ class Maker:
         joints, intrinsics, up = film(poses, self.domain.cameras, self._rig, meta[:, 2], draws)
         centre_px, side_px = pose_box(project(joints, intrinsics))
         intrinsics = crop_intrinsics(intrinsics, centre_px, side_px, self.size)
+        return Filmed(joints, intrinsics, up, meta), looks
+
+    def _chunk(self, index: Tensor, number: int) -> dict[str, Tensor]:
+        draws = generator(*self._key, number)
+        people, looks = self._film(index, draws)
         images = torch.empty(len(index), 3, self.size, self.size, dtype=torch.uint8)
         for part, (_, kind) in enumerate(self.domain.parts.values()):
-            rows = (meta[:, 4] == part).nonzero()[:, 0]
+            rows = (people.meta[:, 4] == part).nonzero()[:, 0]
             if len(rows):
-                scene = _face_up(self._scenes(kind, meta[rows, 2], draws), up[rows])
+                scene = _face_up(self._scenes(kind, people.meta[rows, 2], draws), people.up[rows])
                 images[rows] = self._render(
-                    joints[rows], intrinsics[rows], looks.take(rows), scene, draws
+                    people.joints_mm[rows],
+                    people.intrinsics[rows],
+                    looks.take(rows),
+                    scene,
+                    draws,
                 )
-        return {"images": images, "meta": meta, **self._labels(joints, intrinsics)}
+        labels = self._labels(people.joints_mm, people.intrinsics, number)
+        return {"images": images, "meta": people.meta, **labels}
 
     def _meta(self, index: Tensor, draws: Generator) -> Tensor:
         """Codes (B, 5): subject, action (set later), camera, frame, part."""
@@ -165,19 +197,25 @@ class Maker:
         looks, scene = looks.to(self._device), scene.to(self._device)
         return render(joints, intrinsics, looks, scene, self.size, noise).cpu()
 
-    def _labels(self, joints: Tensor, intrinsics: Tensor) -> dict[str, Tensor]:
-        """What the domain gives: metric joints, or ordinal relations and nothing metric."""
+    def _labels(self, joints: Tensor, intrinsics: Tensor, number: int) -> dict[str, Tensor]:
+        """What the domain gives: metric joints, or people's ordering and nothing metric."""
         keypoints = project(joints, intrinsics)
         labels = {"intrinsics": intrinsics, "keypoints_px": keypoints}
         if self.domain.metric:
             return {**labels, "joints_mm": joints}
-        hidden = torch.ones(len(H36M17), dtype=torch.bool)
-        hidden[list(ORDINAL_JOINTS)] = False
-        relations = relations_from_depth(joints[..., 2])
-        relations[:, hidden] = 0
-        relations[:, :, hidden] = 0
+        asked = torch.tensor(LSP14_IN_H36M17)
+        annotations = annotate(
+            joints[:, asked, 2],
+            PERSON,
+            generator=generator(*self._key, "annotators", number),
+            hidden=self_occluded(joints)[:, asked],
+        )
+        relations = torch.zeros(len(joints), len(H36M17), len(H36M17), dtype=torch.int8)
+        relations[:, asked[:, None], asked] = annotations.relations
+        absent = torch.ones(len(H36M17), dtype=torch.bool)
+        absent[asked] = False
         return {
             "intrinsics": intrinsics,
-            "keypoints_px": keypoints.masked_fill(hidden[:, None], 0.0),
+            "keypoints_px": keypoints.masked_fill(absent[:, None], 0.0),
             "relations": relations,
         }
