@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from ordlib.errors import InputError
 from ordlib.lifting import fit_depth_from_keypoints
-from ordlib.likelihoods import MODELS, SLOPE_MM, answer_log_probabilities, tie_likelihood_loss
+from ordlib.likelihoods import (
+    MODELS,
+    SLOPE_MM,
+    answer_log_probabilities,
+    minimise,
+    tie_likelihood_loss,
+)
 from ordlib.losses import ranking_loss
 from ordlib.relations import relations_from_depth
 
@@ -233,21 +239,17 @@ class TestLoss:
             assert torch.equal(grad, torch.zeros_like(grad))
 
     def test_recovers_millimetres_from_noisy_answers(self, generator):
-        """Answers drawn as a noisy difference against thresholds; depths found by Newton."""
+        """Answers drawn as a noisy difference against thresholds; depths found by descent."""
         truth = torch.tensor([0.0, 90.0, 150.0, 320.0, 360.0], dtype=torch.float64)
         pairs = truth[:, None] - truth
         uniform = torch.rand(20_000, 5, 5, generator=generator, dtype=torch.float64)
         heard = -pairs + SLOPE_MM * torch.logit(uniform)
         relations = ((heard > 100).int() - (heard < -100).int()).to(torch.int8)
 
-        def loss(z):
-            return tie_likelihood_loss(torch.cat([z.new_zeros(1), z]).expand(20_000, 5), relations)
-
-        z = torch.zeros(4, dtype=torch.float64)
-        for _ in range(8):
-            gradient = torch.autograd.functional.jacobian(loss, z)
-            z = z - torch.linalg.solve(torch.autograd.functional.hessian(loss, z), gradient)
-        torch.testing.assert_close(z, truth[1:], atol=3.0, rtol=0)
+        found = 100 * minimise(
+            lambda z: tie_likelihood_loss(100 * z.expand(20_000, 5), relations), torch.zeros(1, 5)
+        )
+        torch.testing.assert_close(found[0], truth - truth.mean(), atol=3.0, rtol=0)
 
     def test_bad_input_is_named(self):
         relations = torch.zeros(2, 3, 3, dtype=torch.int8)
@@ -262,6 +264,21 @@ class TestLoss:
             loss(torch.zeros(2, 3), relations, torch.ones(2, 3) > 0)
         with pytest.raises(InputError, match="tie_mm: expected a positive number, found 0"):
             loss(torch.zeros(2, 3), relations, tie_mm=0.0)
+
+
+def test_minimum_of_many_people_hand_worked():
+    """Three in seven say i is closer: z_j - z_i = log(3 / 4), whatever the start."""
+    answers = torch.cat([one_pair(1)] * 3 + [one_pair(-1)] * 4)
+
+    def loss(z):
+        return sum(ranking_loss(person.expand(7, 2), answers) for person in z)
+
+    start = torch.tensor([[0.0, 0.0], [5.0, -3.0]], requires_grad=True)
+    found = minimise(loss, start)
+    expected = torch.tensor([-0.5, 0.5]).double() * math.log(3 / 4)
+    torch.testing.assert_close(found, expected.expand(2, 2), atol=1e-6, rtol=0)
+    assert found.dtype == torch.float64 and not found.requires_grad
+    assert start.tolist() == [[0, 0], [5, -3]]
 
 
 def test_network_trained_on_relations_alone_predicts_millimetres():
