@@ -120,7 +120,9 @@ def _write_plain(
     events = []
     for mine in journals.values():
         kept = {event["n"] for event in active(mine)}
-        events += [{**event, "undone": event["n"] not in kept} for event in mine]
+        for event in mine:
+            undone = event["kind"] != "undo" and event["n"] not in kept
+            events.append({**event, "undone": undone})
     content = {
         "joints": list(LSP14.joints),
         "images": [image.name for image in images],

@@ -50,12 +50,19 @@ def _act(session: Session, message: Any) -> Message:
     if message.get("token") != session.token:
         return {"notice": "This was answered elsewhere; here is the question that is open now."}
     if kind == "answer":
-        session.answer(message.get("answer", ""), message.get("seconds", -1))
+        session.answer(str(message.get("answer")), _seconds(message))
     elif kind == "joint":
-        session.click(_point(message.get("point")), message.get("seconds", -1))
+        session.click(_point(message.get("point")), _seconds(message))
     else:
         {"skip": session.skip, "back": session.back, "again": session.again}[kind]()
     return {}
+
+
+def _seconds(message: Message) -> float:
+    value = message.get("seconds")
+    if not isinstance(value, int | float):
+        raise InputError(f"seconds: expected a number, found {value!r}")
+    return float(value)
 
 
 def _point(value: Any) -> list[float] | None:

@@ -30,6 +30,10 @@ function key(name) {
   return element("kbd", {}, name);
 }
 
+function keys(...names) {
+  return element("div", {}, ...names.map(key));
+}
+
 function button(action, className, ...children) {
   return element("button", { type: "button", className, "data-action": action }, ...children);
 }
@@ -130,13 +134,16 @@ export function mount(root, transport) {
     if (state.phase === "joint") {
       const { name, place, size } = state.joint;
       part.title.replaceChildren("Click the ", element("b", {}, name));
-      part.place.textContent = `joint ${place} of ${size}`;
+      const own = /^(left|right) /.exec(name);
+      part.place.textContent =
+        `${own ? `the person's own ${own[1]} · ` : ""}joint ${place} of ${size}`;
       return;
     }
     part.title.textContent = "Which is closer to the camera?";
     part.place.textContent = state.group
       ? `image ${state.group.place} of ${state.group.size} for this pair`
       : "gone back";
+    part.place.textContent += " · left and right are the person's own";
     state.joints.forEach((joint, i) => { part.names[i].textContent = joint.name; });
     const now = state.joints.map((joint) => joint.name).join("/");
     part.answers.classList.toggle("new", now !== pair);
@@ -243,10 +250,10 @@ export function mount(root, transport) {
     if (state?.phase === "joint") draw();
   }
 
-  const keys = transport.wholePage ? document : root;
+  const listening = transport.wholePage ? document : root;
   const hidden = () => clock.toggle(document.hidden);
   const resized = new ResizeObserver(draw);
-  keys.addEventListener("keydown", keyed);
+  listening.addEventListener("keydown", keyed);
   document.addEventListener("visibilitychange", hidden);
   part.canvas.addEventListener("click", clicked);
   part.canvas.addEventListener("pointermove", hover);
@@ -259,7 +266,7 @@ export function mount(root, transport) {
   resized.observe(part.canvas);
   send({ type: "state" });
   return () => {
-    keys.removeEventListener("keydown", keyed);
+    listening.removeEventListener("keydown", keyed);
     document.removeEventListener("visibilitychange", hidden);
     resized.disconnect();
   };
@@ -283,11 +290,11 @@ function layout(root) {
   };
   part.answers = element("div", { className: "answers" },
     button("closer", "first", element("i", { className: "circle" }, "1"), part.names[0],
-      element("span", {}, " is closer "), key("1"), key("←")),
+      element("span", {}, " is closer"), keys("1", "←")),
     button("ambiguous", "same", element("b", {}, "about the same"),
-      element("span", {}, " or hard to tell "), key("3"), key("↓")),
+      element("span", {}, " or hard to tell"), keys("3", "↓")),
     button("farther", "second", element("i", { className: "square" }, "2"), part.names[1],
-      element("span", {}, " is closer "), key("2"), key("→")));
+      element("span", {}, " is closer"), keys("2", "→")));
   root.classList.add("ordlib-annotate");
   root.tabIndex = 0;
   root.setAttribute("data-lm-suppress-shortcuts", "true"); // keys are ours, not JupyterLab's

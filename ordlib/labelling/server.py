@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import webbrowser
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
 from ordlib.errors import InputError
@@ -125,18 +125,19 @@ def serve(session: Session, port: int, browser: bool, say: Callable[[str], None]
 
 async def _serve(session: Session, port: int, browser: bool, say: Callable[[str], None]) -> None:
     try:
-        sockets = bind_sockets(port, ADDRESS)
+        listening = socket.create_server((ADDRESS, port))
     except OSError as error:
         raise InputError(f"--port: expected a free port, found {port}: {error.strerror}") from error
     server = HTTPServer(application(session), max_body_size=_LARGEST_MESSAGE)
-    server.add_sockets(sockets)
-    address = f"http://{ADDRESS}:{sockets[0].getsockname()[1]}/"
-    say(f"{address}  (Ctrl-C ends; every answer is saved at once)")
-    if browser and _has_screen():
-        webbrowser.open(address)
+    listening.setblocking(False)
+    server.add_socket(listening)
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
+    say(f"{address}  (Ctrl-C ends; every answer is saved at once)")
+    if browser and _has_screen():
+        webbrowser.open(address)
     await ended.wait()
     server.stop()
     await server.close_all_connections()

@@ -6,7 +6,6 @@ from weakref import WeakValueDictionary
 
 import anywidget
 
-from ordlib.errors import InputError
 from ordlib.labelling.messages import reply
 from ordlib.labelling.session import Session
 
@@ -52,12 +51,14 @@ class AnnotationWidget(anywidget.AnyWidget):
             self.send({"id": number, "reply": reply(self.session, content)})
 
     def _image(self, row: Any) -> list[bytes]:
-        if type(row) is not int or not 0 <= row < len(self.session.images):
-            raise InputError(f"row: expected one of {len(self.session.images)}, found {row!r}")
+        """The bytes of an image file; nothing if there is none."""
         try:
-            return [self.session.images[row].read_bytes()]
+            return [self.session.images[row].read_bytes()] if self._is_row(row) else []
         except OSError:
             return []
+
+    def _is_row(self, row: Any) -> bool:
+        return type(row) is int and 0 <= row < len(self.session.images)
 
     def close(self) -> None:
         """Remove the widget and let others open the journal."""
