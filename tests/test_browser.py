@@ -55,20 +55,26 @@ def page(browser):
     assert failures == []
 
 
+def open_tool(folder):
+    """Start the real command on a folder; its process and address."""
+    command = [sys.executable, "-m", "ordlib", "annotate", str(folder)]
+    options = ["--annotator", "ann", "--no-browser"]
+    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if found := re.match(r"http://\S+", line):
+            return process, found[0]
+    raise AssertionError("the command ended before it printed an address")
+
+
 @pytest.fixture
 def start():
-    """Starts the real command on a folder; returns its process and address."""
+    """`open_tool`; what it started ends with the test."""
     running = []
 
     def begin(folder):
-        command = [sys.executable, "-m", "ordlib", "annotate", str(folder)]
-        options = ["--annotator", "ann", "--no-browser"]
-        process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
-        running.append(process)
-        for line in process.stdout:
-            if found := re.match(r"http://\S+", line):
-                return process, found[0]
-        raise AssertionError("the command ended before it printed an address")
+        opened = open_tool(folder)
+        running.append(opened[0])
+        return opened
 
     yield begin
     for process in running:

@@ -1,9 +1,8 @@
 // The page of the annotation tool. `mount` draws it into an element and talks through a transport:
-// HTTP to the server (end of this file), or messages of a notebook widget. All state is the
-// server's; this file shows it and sends what was pressed.
+// HTTP to the server, or messages of a notebook widget (both at the end of this file). All state is
+// the session's; this file shows it and sends what was pressed. It is one module with drawing.js,
+// joined by `ordlib.labelling.pages`.
 
-const COLOURS = ["#e69f00", "#0072b2"]; // told apart with every kind of colour vision
-const INKS = ["#000000", "#ffffff"];
 const KEYS = {
   pair: {
     1: "closer", ArrowLeft: "closer", c: "closer",
@@ -143,7 +142,6 @@ export function mount(root, transport) {
     part.place.textContent = state.group
       ? `image ${state.group.place} of ${state.group.size} for this pair`
       : "gone back";
-    part.place.textContent += " · left and right are the person's own";
     state.joints.forEach((joint, i) => { part.names[i].textContent = joint.name; });
     const now = state.joints.map((joint) => joint.name).join("/");
     part.answers.classList.toggle("new", now !== pair);
@@ -291,8 +289,7 @@ function layout(root) {
   part.answers = element("div", { className: "answers" },
     button("closer", "first", element("i", { className: "circle" }, "1"), part.names[0],
       element("span", {}, " is closer"), keys("1", "←")),
-    button("ambiguous", "same", element("b", {}, "about the same"),
-      element("span", {}, " or hard to tell"), keys("3", "↓")),
+    button("ambiguous", "same", element("b", {}, "same or hard to tell"), keys("3", "↓")),
     button("farther", "second", element("i", { className: "square" }, "2"), part.names[1],
       element("span", {}, " is closer"), keys("2", "→")));
   root.classList.add("ordlib-annotate");
@@ -302,7 +299,8 @@ function layout(root) {
     element("div", { className: "bar", role: "progressbar", "aria-label": "progress" }, part.bar),
     element("header", {}, part.title, part.place, part.left),
     part.message,
-    element("div", { className: "stage" }, part.canvas, part.name),
+    element("div", { className: "stage" }, part.canvas, part.name,
+      element("span", { className: "hint" }, "left and right are the person's own")),
     part.done,
     part.exported,
     element("footer", {}, part.answers,
@@ -345,7 +343,7 @@ function showProgress(part, { progress, annotator }) {
   part.bar.style.width = `${100 * share}%`;
   part.bar.parentElement.setAttribute("aria-valuenow", Math.round(100 * share));
   part.left.textContent = [
-    `${progress.complete} of ${progress.images} images complete`,
+    `${progress.complete} of ${progress.images} images done`,
     minutes(progress.minutes_left),
     annotator,
   ].filter(Boolean).join(" · ");
@@ -374,89 +372,6 @@ function showDone(part, { progress, journal }) {
     element("p", {}, "Export writes the data set with the answers of all annotators."),
     button("export", "main", "Export"),
     ...(progress.aside ? [" ", button("again", "", "Take up what was put aside")] : []));
-}
-
-function outlined(context, path, colour, width) {
-  for (const [stroke, extra] of [["#000000", 5], ["#ffffff", 2.5], [colour, 0]]) {
-    context.strokeStyle = stroke;
-    context.lineWidth = width + extra;
-    context.stroke(path);
-  }
-}
-
-// Both joints: a circle with 1 and a square with 2, named beside them, away from each other.
-function drawPair(context, joints, width, height) {
-  const [[x1, y1], [x2, y2]] = joints.map((joint) => joint.at);
-  const apart = Math.hypot(x2 - x1, y2 - y1) || 1;
-  const away = [(x1 - x2) / apart, (y1 - y2) / apart];
-  const radius = Math.max(9, Math.min(14, apart / 2));
-  joints.forEach(({ at: [x, y] }, i) => {
-    const ring = new Path2D();
-    if (i === 0) ring.arc(x, y, radius, 0, 2 * Math.PI);
-    else ring.rect(x - radius, y - radius, 2 * radius, 2 * radius);
-    outlined(context, ring, COLOURS[i], 3.5);
-    const dot = new Path2D();
-    dot.arc(x, y, 1.5, 0, 2 * Math.PI);
-    outlined(context, dot, COLOURS[i], 2);
-  });
-  joints.forEach(({ at: [x, y], name }, i) => {
-    const side = i === 0 ? 1 : -1;
-    const below = away[1] * side > 0 ? 1 : -1;
-    drawLabel(context, `${i + 1}  ${name}`, x, y + below * (radius + 22), i, width, height);
-  });
-}
-
-function drawLabel(context, text, x, y, i, width, height) {
-  context.font = "600 15px system-ui, sans-serif";
-  const wide = context.measureText(text).width + 18;
-  const left = Math.max(4, Math.min(width - wide - 4, x - wide / 2));
-  const top = Math.max(4, Math.min(height - 28, y - 13));
-  const chip = new Path2D();
-  chip.roundRect(left, top, wide, 26, i === 0 ? 13 : 3);
-  context.fillStyle = COLOURS[i];
-  context.strokeStyle = "#ffffff";
-  context.lineWidth = 3;
-  context.stroke(chip);
-  context.fill(chip);
-  context.fillStyle = INKS[i];
-  context.textBaseline = "middle";
-  context.fillText(text, left + 9, top + 14);
-}
-
-function drawDot(context, [x, y], name) {
-  const dot = new Path2D();
-  dot.arc(x, y, 4, 0, 2 * Math.PI);
-  outlined(context, dot, COLOURS[0], 2);
-  context.font = "12px system-ui, sans-serif";
-  context.textBaseline = "middle";
-  context.strokeStyle = "#000000";
-  context.lineWidth = 3;
-  context.strokeText(name, x + 9, y);
-  context.fillStyle = "#ffffff";
-  context.fillText(name, x + 9, y);
-}
-
-// A round magnifying glass beside the pointer, for joints of a few pixels.
-function drawLens(context, image, [px, py], { zoom, x, y }, state, width) {
-  const radius = 70;
-  const times = 3;
-  const cx = px + (px + 2.5 * radius > width ? -1.4 : 1.4) * radius;
-  const cy = Math.max(radius + 4, py - radius);
-  const [wide, high] = state.image.size;
-  const rim = new Path2D();
-  rim.arc(cx, cy, radius, 0, 2 * Math.PI);
-  context.save();
-  context.clip(rim);
-  context.fillStyle = "#16181b";
-  context.fill(rim);
-  const large = zoom * times;
-  context.drawImage(
-    image, cx - (px - x) * times, cy - (py - y) * times, wide * large, high * large);
-  context.restore();
-  outlined(context, rim, "#16181b", 1);
-  const cross = new Path2D(
-    `M${cx - 9} ${cy}H${cx - 3}M${cx + 3} ${cy}H${cx + 9}M${cx} ${cy - 9}V${cy - 3}M${cx} ${cy + 3}V${cy + 9}`);
-  outlined(context, cross, COLOURS[0], 1.5);
 }
 
 // Talks to `ordlib.labelling.server`.

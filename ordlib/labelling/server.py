@@ -8,7 +8,6 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -16,15 +15,15 @@ from tornado.web import Application, HTTPError, RequestHandler
 
 from ordlib.errors import InputError
 from ordlib.labelling.messages import reply
+from ordlib.labelling.pages import page, script, style
 from ordlib.labelling.session import Session
 
 ADDRESS = "127.0.0.1"
 _NAMES = (ADDRESS, "localhost")
-_HERE = Path(__file__).parent
 _PAGES = {
-    "": ("page.html", "text/html"),
-    "page.js": ("page.js", "text/javascript"),
-    "page.css": ("page.css", "text/css"),
+    "": (page, "text/html"),
+    "page.js": (script, "text/javascript"),
+    "page.css": (style, "text/css"),
 }
 _LARGEST_MESSAGE = 64 * 1024
 
@@ -58,9 +57,9 @@ class _Handler(RequestHandler):
 
 class _Page(_Handler):
     def get(self, name: str) -> None:
-        file, kind = _PAGES[name]
+        text, kind = _PAGES[name]
         self.set_header("Content-Type", f"{kind}; charset=utf-8")
-        self.write((_HERE / file).read_bytes())
+        self.write(text())
 
 
 class _Image(_Handler):

@@ -7,9 +7,9 @@ from weakref import WeakValueDictionary
 import anywidget
 
 from ordlib.labelling.messages import reply
+from ordlib.labelling.pages import script, style
 from ordlib.labelling.session import Session
 
-_HERE = Path(__file__).parent
 _open: WeakValueDictionary[tuple[str, str | None], "AnnotationWidget"] = WeakValueDictionary()
 
 
@@ -20,8 +20,8 @@ class AnnotationWidget(anywidget.AnyWidget):
         session: what is asked and kept; see `ordlib.labelling.session.Session`.
     """
 
-    _esm = _HERE / "page.js"
-    _css = _HERE / "page.css"
+    _esm = script()
+    _css = style()
 
     def __init__(
         self,
