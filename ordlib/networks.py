@@ -1,4 +1,4 @@
-"""The networks of Sections 3.1 to 3.3: hourglasses [31] as the coarse-to-fine baseline [32] uses.
+"""The networks of Sections 3.1 to 3.4: hourglasses [31] as the coarse-to-fine baseline [32] uses.
 
 Every constructor defaults to full size: 256 features, four levels, 64 x 64 maps of a 256 x 256
 image. Images may be uint8 (0..255) or floating point (already centred on zero). All layers are
@@ -6,11 +6,14 @@ convolutions, batch norms and one linear layer, so bf16 applies throughout, and 
 `channels_last` keeps that layout from the first convolution on.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ordlib.checks import require_shape
 from ordlib.errors import InputError
 
 
@@ -205,3 +208,97 @@ class VolumeNet(nn.Module):
 def parameter_count(network: nn.Module) -> int:
     """Number of trained parameters."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+_NOTHING = 1e-12  # extents below this count as none
+
+
+def reconstruction_input(
+    keypoints: Float[Tensor, "batch joints 2"], depth: Float[Tensor, "batch joints"], root: int = 0
+) -> Float[Tensor, "batch values"]:
+    """What the reconstruction component sees of 2D joints and ordinal depths (Figure 3a).
+
+    Positions relative to the root joint, divided by their largest absolute coordinate, and depths
+    relative to the root, divided by their root mean square over the joints of this person. So
+    neither the unit of the positions nor that of the depths matters, nor where the person stands.
+    Coinciding joints and equal depths give zeros.
+
+    Args:
+        keypoints: positions in any unit, x to the right and y down.
+        depth: depths in any unit, smaller is closer.
+
+    Returns:
+        (batch, 3 * joints): all x and y by joint, then all depths.
+
+    Raises:
+        InputError: shapes that do not fit.
+    """
+    require_shape("keypoints", keypoints, *depth.shape, 2)
+    points = keypoints - keypoints[:, root, None]
+    reach = points.abs().amax((1, 2), keepdim=True).clamp_min(_NOTHING)
+    depth = depth - depth[:, root, None]
+    spread = depth.square().mean(1, keepdim=True).clamp_min(_NOTHING**2).sqrt()
+    return torch.cat([(points / reach).flatten(1), depth / spread], 1)
+
+
+class _Layer(nn.Sequential):
+    """Linear layer with batch norm, ReLU and dropout [25]."""
+
+    def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
+        super().__init__(
+            nn.Linear(inputs, outputs),
+            nn.BatchNorm1d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+        )
+
+
+class ReconstructionNet(nn.Module):
+    """Section 3.4: 2D joints and ordinal depths to a coherent 3D pose.
+
+    A multilayer perceptron with bilinear units (two layers around an identity) as in Martinez et
+    al. [25], without their limit on the norm of weights. Trained on skeletons alone, see
+    `ordlib.reconstruction`.
+
+    Args:
+        joints: number of joints, the first one is the root.
+        width: of every hidden layer.
+        units: bilinear units.
+        dropout: share of hidden values that training drops.
+    """
+
+    def __init__(
+        self, joints: int = 17, width: int = 1024, units: int = 2, dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.joints = joints
+        self.first = _Layer(3 * joints, width, dropout)
+        self.units = nn.ModuleList(
+            nn.Sequential(_Layer(width, width, dropout), _Layer(width, width, dropout))
+            for _ in range(units)
+        )
+        self.last = nn.Linear(width, 3 * joints)
+
+    def forward(
+        self, keypoints: Float[Tensor, "batch joints 2"], depth: Float[Tensor, "batch joints"]
+    ) -> Float[Tensor, "batch joints 3"]:
+        """The root-relative pose in metres, camera frame; see `reconstruction_input`.
+
+        Raises:
+            InputError: another number of joints.
+        """
+        require_shape("depth", depth, self.joints)
+        x = self.first(reconstruction_input(keypoints, depth))
+        for unit in self.units:
+            x = x + unit(x)
+        pose = self.last(x).unflatten(1, (self.joints, 3))
+        return pose - pose[:, :1]
+
+
+def __getattr__(name: str) -> Any:
+    """`PoseEstimator`, whose module builds on this one and so is imported when it is asked for."""
+    if name == "PoseEstimator":
+        from ordlib.estimator import PoseEstimator
+
+        return PoseEstimator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

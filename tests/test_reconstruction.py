@@ -1,0 +1,313 @@
+"""Section 3.4: the component's input, its training data, its training, and the joined estimator."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ordlib import networks, reconstruction, synthetic
+from ordlib.camera import project
+from ordlib.errors import InputError
+from ordlib.estimator import PoseEstimator, fine_tune
+from ordlib.networks import CoordinateNet, DepthNet, ReconstructionNet, VolumeNet
+from ordlib.objectives import read
+from ordlib.reconstruction import CLEAN, CONFIGS, NoiseModel, Skeletons
+from ordlib.relations import ordinal_accuracy, relations_from_depth
+from ordlib.skeleton import H36M17
+from ordlib.training import TrainingConfig
+
+SMOKE = CONFIGS["smoke"]
+MIRROR = torch.tensor([-1.0, 1.0, 1.0])
+
+
+def draws(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def skeletons() -> Skeletons:
+    return reconstruction.training_skeletons(2000, 0)
+
+
+@pytest.fixture(scope="module")
+def trained(skeletons: Skeletons) -> ReconstructionNet:
+    config = replace(SMOKE, width=128, steps=800, noise=CLEAN)
+    return reconstruction.fit(skeletons, config)
+
+
+# The input
+
+
+def test_input_by_hand() -> None:
+    points = torch.tensor([[[10.0, 20.0], [14.0, 18.0], [9.0, 12.0]]])
+    depth = torch.tensor([[5.0, 8.0, 1.0]])
+    found = networks.reconstruction_input(points, depth)[0]
+    spread = ((0**2 + 3**2 + 4**2) / 3) ** 0.5
+    expected = [0, 0, 4 / 8, -2 / 8, -1 / 8, -8 / 8, 0, 3 / spread, -4 / spread]
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
+@given(
+    scale=st.floats(1e-3, 1e3),
+    unit=st.floats(1e-3, 1e3),
+    shift=st.floats(-100, 100),
+    seed=st.integers(0, 99),
+)
+def test_input_has_no_unit_and_no_place(scale, unit, shift, seed) -> None:
+    points = torch.randn(3, 17, 2, generator=draws(seed), dtype=torch.float64)
+    depth = torch.randn(3, 17, generator=draws(seed + 1), dtype=torch.float64)
+    one = networks.reconstruction_input(points, depth)
+    other = networks.reconstruction_input(points * scale + shift, depth * unit + shift)
+    torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+    assert one[:, :34].abs().amax(1).allclose(torch.ones(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e-6, 1.0, 1e6])
+def test_input_of_flat_tiny_and_huge_poses_is_finite_with_finite_gradients(size) -> None:
+    points = (size * torch.randn(2, 17, 2, generator=draws())).requires_grad_()
+    depth = (size * torch.randn(2, 17, generator=draws(1))).requires_grad_()
+    values = networks.reconstruction_input(points, depth)
+    values.sum().backward()
+    assert values.isfinite().all()
+    assert points.grad.isfinite().all() and depth.grad.isfinite().all()
+
+
+def test_size_of_the_network_is_that_of_the_paper() -> None:
+    network = ReconstructionNet()
+    hidden = [m for m in network.modules() if isinstance(m, torch.nn.Linear)]
+    assert [(m.in_features, m.out_features) for m in hidden] == [
+        (51, 1024),
+        *[(1024, 1024)] * 4,
+        (1024, 51),
+    ]
+    paper = CONFIGS["paper"]
+    assert (paper.optimizer, paper.learning_rate) == ("rmsprop", 2.5e-4)
+    assert (paper.batch_size, paper.steps, paper.width) == (64, 200_000, 1024)
+
+
+# Skeletons
+
+
+def test_skeletons_are_projected_and_in_front(skeletons: Skeletons) -> None:
+    assert len(skeletons) == 2000
+    assert (skeletons.joints_mm[..., 2] > 1000).all()
+    seen = project(skeletons.joints_mm, skeletons.intrinsics)
+    torch.testing.assert_close(seen, skeletons.keypoints_px)
+
+
+def test_people_are_those_of_the_split() -> None:
+    domain = synthetic.domains.DOMAINS["studio"]
+    place = [domain.people.index(name) for name in ("S1", "S5", "S6", "S7")]
+    allowed, held_out = domain.limb_lengths_mm[place], domain.limb_lengths_mm[[4]]
+    for split, lengths in (("fit", allowed), ("val", held_out)):
+        joints = reconstruction.training_skeletons(60, 3, split=split).joints_mm
+        parents, children = (list(ends) for ends in zip(*H36M17.bones, strict=True))
+        bones = (joints[:, children] - joints[:, parents]).norm(dim=-1)
+        off = (bones[:, None] - lengths).abs().amax(-1).amin(1)
+        assert (off < 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("domain", "split"),
+    [("studio", "test"), ("shift", "test"), ("duo", "validation"), ("nowhere", "train")],
+)
+def test_nothing_is_learned_from_what_is_tested(domain, split) -> None:
+    with pytest.raises(InputError, match="expected one of"):
+        reconstruction.training_skeletons(4, 0, domain=domain, split=split)
+
+
+@pytest.mark.parametrize("domain", ["studio", "duo", "wild"])
+def test_every_training_domain_gives_poses(domain) -> None:
+    one, same, other = (
+        reconstruction.training_skeletons(20, seed, domain=domain).joints_mm for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, same) and not torch.allclose(one, other)
+
+
+def test_motion_capture_is_a_source(shared_data: Path) -> None:
+    found = reconstruction.training_skeletons(50, 0, mocap=shared_data / "mocap" / "cmu")
+    assert found.joints_mm.isfinite().all() and (found.joints_mm[..., 2] > 0).all()
+
+
+def test_poses_keep_their_shape_before_random_cameras() -> None:
+    poses = torch.randn(5, 17, 3, generator=draws(4)) * 300
+    made = reconstruction.skeletons_from_poses(poses, draws())
+    before, after = (torch.cdist(p, p) for p in (poses, made.joints_mm))
+    torch.testing.assert_close(before, after, rtol=1e-3, atol=0.5)
+
+
+# Noise
+
+
+def _kept(noise: NoiseModel, skeletons: Skeletons) -> float:
+    depth = reconstruction.noisy_depth(skeletons.relative_mm, noise, draws(7))
+    relations = relations_from_depth(skeletons.joints_mm[..., 2])
+    return ordinal_accuracy(depth, relations).nanmean().item()
+
+
+def test_majority_of_relations_is_kept_but_not_the_values(skeletons: Skeletons) -> None:
+    assert _kept(CLEAN, skeletons) == 1
+    kept = _kept(NoiseModel(), skeletons)
+    assert 0.6 < kept < 0.9
+    assert _kept(replace(CLEAN, power=(0.3, 0.3)), skeletons) == 1
+    parts = ({"turn_deg": 60.0}, {"step_mm": 150.0}, {"flip": 0.4}, {"gain": 1.0})
+    assert all(_kept(replace(CLEAN, **part), skeletons) < 0.99 for part in parts)
+
+
+def test_clean_depths_are_the_true_ones_up_to_scale(skeletons: Skeletons) -> None:
+    depth = reconstruction.noisy_depth(skeletons.relative_mm, CLEAN, draws())
+    torch.testing.assert_close(depth * 300, skeletons.relative_mm[..., 2], rtol=1e-4, atol=1e-2)
+
+
+def test_withheld_depths_are_zero(skeletons: Skeletons) -> None:
+    noise = replace(NoiseModel(), blank=1.0)
+    assert not reconstruction.noisy_depth(skeletons.relative_mm, noise, draws()).any()
+    noise = replace(NoiseModel(), blank=0.3)
+    depth = reconstruction.noisy_depth(skeletons.relative_mm, noise, draws())
+    share = (depth == 0).all(1).float().mean().item()
+    assert 0.2 < share < 0.4
+
+
+def test_noise_in_the_image_has_the_size_that_was_asked_for(skeletons: Skeletons) -> None:
+    points = skeletons.keypoints_px
+    noisy = reconstruction.noisy_keypoints(points, NoiseModel(keypoint=0.1), draws())
+    reach = (points - points[:, :1]).abs().amax((1, 2), keepdim=True)
+    assert ((noisy - points) / reach).std().item() == pytest.approx(0.1, rel=0.03)
+
+
+# Training
+
+
+def test_training_beats_the_mean_pose_and_depth_helps(trained, skeletons) -> None:
+    held_out = reconstruction.training_skeletons(300, 5, split="val")
+    truth, points = held_out.relative_mm, held_out.keypoints_px
+    mean = skeletons.relative_mm.mean(0).expand_as(truth)
+    without = (truth - mean).norm(dim=-1).mean().item()
+    clean = reconstruction.errors(trained, points, truth[..., 2], truth)["mpjpe"].mean().item()
+    wrong = reconstruction.errors(trained, points, -truth[..., 2], truth)["mpjpe"].mean().item()
+    assert clean < 0.6 * without
+    assert clean < 0.7 * wrong
+
+
+def test_training_depends_on_its_arguments_alone(skeletons: Skeletons) -> None:
+    torch.manual_seed(1)
+    one = reconstruction.fit(skeletons, SMOKE, seed=3).state_dict()
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    two = reconstruction.fit(skeletons, SMOKE, seed=3).state_dict()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    other = reconstruction.fit(skeletons, SMOKE, seed=4).state_dict()
+    assert not torch.equal(one["last.weight"], other["last.weight"])
+
+
+def test_result_does_not_depend_on_units_and_is_mirrored_with_its_input(trained, skeletons) -> None:
+    points, depth = skeletons.keypoints_px[:8], skeletons.relative_mm[:8, :, 2]
+    pose = reconstruction.reconstruct(trained, points, depth)
+    scaled = reconstruction.reconstruct(trained, points / 7 + 3, depth / 250 - 1)
+    torch.testing.assert_close(pose, scaled, rtol=1e-3, atol=0.1)
+    flip = list(H36M17.flip)
+    mirrored = points[:, flip] * MIRROR[:2] + torch.tensor([64.0, 0.0])
+    other = reconstruction.reconstruct(trained, mirrored, depth[:, flip])
+    torch.testing.assert_close(other, pose[:, flip] * MIRROR, rtol=1e-3, atol=0.1)
+    assert not pose[:, 0].any()
+
+
+@pytest.mark.parametrize("change", [{"optimizer": "sgd"}, {"schedule": "steps"}])
+def test_unknown_settings_are_refused(change, skeletons) -> None:
+    with pytest.raises(InputError, match="expected"):
+        reconstruction.fit(skeletons, replace(SMOKE, **change))
+
+
+# The estimator
+
+
+def _network(kind: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    if kind == "coordinate":
+        network = CoordinateNet(features=16, levels=2, image_size=32)
+        torch.nn.init.normal_(network.linear.weight, std=0.02)
+        return network.eval()
+    return VolumeNet(1, features=16, levels=2, depth_bins=8).eval()
+
+
+@pytest.fixture(params=["coordinate", "volume"])
+def estimator(request, trained: ReconstructionNet) -> PoseEstimator:
+    return PoseEstimator(_network(request.param), trained, image_size=32).eval()
+
+
+def test_estimator_is_part_of_the_networks() -> None:
+    assert networks.PoseEstimator is PoseEstimator
+    with pytest.raises(AttributeError, match="NoSuchNet"):
+        _ = networks.NoSuchNet
+
+
+def test_estimator_is_the_two_parts_one_after_the_other(estimator: PoseEstimator) -> None:
+    images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=draws())
+    prediction = read(estimator.network, images, 250.0)
+    expected = reconstruction.reconstruct(
+        estimator.reconstruction, prediction.keypoints_px, prediction.depth
+    )
+    torch.testing.assert_close(estimator(images), expected, rtol=1e-3, atol=0.5)
+
+
+def test_mirrored_images_give_mirrored_poses(estimator: PoseEstimator) -> None:
+    images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=draws())
+    pose, other = estimator(images), estimator(images.flip(-1))
+    torch.testing.assert_close(other, pose[:, list(H36M17.flip)] * MIRROR, rtol=1e-3, atol=0.5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_reach_the_first_layer(estimator: PoseEstimator, training: bool) -> None:
+    estimator.train(training)
+    images = torch.randn(2, 3, 32, 32, generator=draws())
+    estimator(images).square().mean().backward()
+    first = next(estimator.network.parameters())
+    assert first.grad.isfinite().all() and first.grad.abs().sum() > 0
+    estimator.zero_grad()
+
+
+def test_photographs_give_a_pose_in_one_call(estimator, tmp_path: Path) -> None:
+    picture = Image.effect_noise((80, 60), 90).convert("RGB")
+    picture.save(tmp_path / "photo.png")
+    box = (40.0, 30.0, 32.0)
+    estimator.train()
+    pose = estimator.predict(tmp_path / "photo.png", box)
+    assert estimator.training and pose.shape == (17, 3) and not pose.requires_grad
+    torch.testing.assert_close(pose, estimator.predict(picture, box))
+    assert not torch.allclose(pose, estimator.predict(picture))
+    with pytest.raises(InputError, match="box"):
+        estimator.predict(picture, (500.0, 30.0, 32.0))
+
+
+def test_networks_without_2d_joints_are_refused(trained: ReconstructionNet) -> None:
+    with pytest.raises(InputError, match="2D joints, found DepthNet"):
+        PoseEstimator(DepthNet(features=16, levels=2, image_size=32), trained)
+
+
+def test_joint_fine_tuning_changes_both_parts_and_is_repeatable(skeletons, tmp_path) -> None:
+    images = synthetic.load("studio", "train", "smoke", 0)
+    weights = []
+    for run in ("one", "two"):
+        component = reconstruction.fit(skeletons, SMOKE)
+        joined = PoseEstimator(_network("volume"), component, 32)
+        before = {k: v.clone() for k, v in joined.state_dict().items()}
+        config = TrainingConfig(3, optimizer="adam", learning_rate=1e-3)
+        fine_tune(joined, images, config, tmp_path / run)
+        after = joined.state_dict()
+        for name in ("network.stem.0.weight", "reconstruction.last.weight"):
+            assert not torch.equal(before[name], after[name])
+        weights.append(after)
+        assert not joined.training and (tmp_path / run / "log.csv").exists()
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+def test_fine_tuning_needs_3d_truth(trained: ReconstructionNet, tmp_path: Path) -> None:
+    images = synthetic.load("wild", "train", "smoke", 0)
+    joined = PoseEstimator(_network("volume"), trained, 32)
+    with pytest.raises(InputError, match="joints_mm"):
+        fine_tune(joined, images, TrainingConfig(1), tmp_path)
