@@ -89,9 +89,9 @@ def _annotate(args: argparse.Namespace) -> int:
         _say(export_folder(args.folder, args.joints).text())
         return 0
     session = Session(args.folder, args.annotator, args.joints, args.strategy)
-    if session.joints is None:
-        _say("joints: no file, so they are clicked first")
-    elif session.joints.problems():
+    if not all(session.labels.placed):
+        _say("joints: no file (joints.mat, .json or .csv) has them, so they are clicked first")
+    elif session.joints is not None and session.joints.problems():
         _say(f"joints: left out: {session.joints.problems()}")
     _say(summary(session))
     serve(session, args.port, not args.no_browser, _say)

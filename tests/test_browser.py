@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from base64 import b64encode
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 from labelling_folders import make_folder, true_relations, truth
 
 from ordlib.datasets import lsp_mpii_ordinal
+from ordlib.labelling import AnnotationWidget
 from ordlib.labelling.files import image_files, read_joints
 from ordlib.labelling.journal import active, read_journal
 from ordlib.labelling.labels import CLICK_ORDER
@@ -241,6 +243,56 @@ def marker(page, folder, image, joint):
         "x": box["width"] / 2 + (x - (left + right) / 2) * zoom,
         "y": box["height"] / 2 + (y - (top + bottom) / 2) * zoom,
     }
+
+
+RUN_WIDGET = """async ([script, style]) => {
+  const heard = [];
+  const model = {
+    send: async (content) => {
+      const [reply, buffers] = await window.toKernel(content);
+      const bytes = buffers.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+      for (const hear of heard) hear(reply, bytes);
+    },
+    on: (name, hear) => name === "msg:custom" && heard.push(hear),
+    off: () => heard.splice(0),
+  };
+  const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+  const widget = await import(address);
+  document.head.append(Object.assign(document.createElement("style"), { textContent: style }));
+  const el = document.createElement("main");
+  document.body.append(el);
+  window.unmount = widget.default.render({ model, el });
+}"""
+
+
+def test_the_widget_shows_the_same_page(tmp_path, page):
+    ranks = make_folder(tmp_path)
+    widget = AnnotationWidget(tmp_path, "ann")
+    sent = []
+    widget.send = lambda content, buffers=(): sent.append((content, buffers))
+
+    def to_kernel(content):
+        widget._handle_custom_msg(content, [])
+        reply, buffers = sent[-1]
+        return [reply, [b64encode(data).decode() for data in buffers]]
+
+    page.expose_function("toKernel", to_kernel)
+    page.evaluate(RUN_WIDGET, [widget._esm, widget._css])
+    root = page.locator(".ordlib-annotate")
+    page.wait_for_selector(".ordlib-annotate[data-token='0'][data-busy=false]")
+    assert root.get_attribute("data-lm-suppress-shortcuts") == "true"
+    page.keyboard.press("1")  # not for the widget as long as it has no focus
+    root.focus()
+    count = 0
+    while root.get_attribute("data-phase") != "done":
+        answer = truth(ranks[question(page)[0]], *question(page)[1:])
+        page.keyboard.press(WAYS[answer][0].split()[1])
+        count += 1
+        page.wait_for_selector(f".ordlib-annotate[data-token='{count}'][data-busy=false]")
+    assert len(in_journal(tmp_path)) == count == widget.session.progress()["answers"]
+    assert widget.session.progress()["complete"] == 3
+    page.evaluate("window.unmount()")
+    widget.close()
 
 
 def test_joints_are_clicked_where_no_file_has_them(tmp_path, page, start):

@@ -197,6 +197,16 @@ def test_more_undone_than_done_is_refused(path):
         Journal(path, HEADER)
 
 
+def test_a_closed_journal_takes_nothing(path):
+    events = written(path)
+    journal = Journal(path, HEADER)
+    journal.close()
+    journal.close()
+    with pytest.raises(InputError, match="expected an open journal, found one that was closed"):
+        journal.append("skip", image="a.jpg")
+    assert read_journal(path)[1] == events == journal.events
+
+
 def test_a_full_disk_is_a_message_and_leaves_the_journal_whole(path, monkeypatch):
     events = written(path)
     journal = Journal(path, HEADER)

@@ -289,6 +289,16 @@ def test_two_annotators_are_combined_and_compared(folder):
     assert sum(pair["images"] for pair in plain["agreement"]["pairs"]) == 248
 
 
+def test_who_has_not_answered_is_not_compared(folder):
+    ranks = make_folder(folder)
+    Session(folder, "bob").close()
+    session = Session(folder, "ann")
+    answer_truly(session, ranks, 5)
+    session.close()
+    exported = export_folder(folder)
+    assert exported.agreement is None and exported.answers == 5
+
+
 def test_the_plain_export_keeps_every_event_with_annotator_and_time(folder):
     ranks = make_folder(folder)
     session = Session(folder, "ann")

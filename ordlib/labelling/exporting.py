@@ -80,9 +80,17 @@ def export_folder(folder: Path, joints_file: Path | None = None) -> Exported:
     target = folder / "annotations" / "export"
     together, settled = combine(relations, known)
     _write_layout(target, images, everyone, together, settled)
-    compared = agreement(list(journals), relations, known) if len(journals) > 1 else None
+    compared = _compare(list(journals), relations, known)
     _write_plain(target / "annotations.json", images, journals, compared)
     return Exported(target, int(settled.any(-1).any(-1).sum()), answers, compared)
+
+
+def _compare(annotators: list[str], relations: Tensor, known: Tensor) -> Agreement | None:
+    """Agreement of those who have answered, if these are several."""
+    rows = [row for row in range(len(annotators)) if known[row].any()]
+    if len(rows) < 2:
+        return None
+    return agreement([annotators[row] for row in rows], relations[rows], known[rows])
 
 
 def combine(

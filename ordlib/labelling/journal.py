@@ -109,6 +109,8 @@ class Journal:
         return event
 
     def _write(self, content: dict[str, Any]) -> None:
+        if self._file < 0:
+            raise InputError(f"{self.path}: expected an open journal, found one that was closed")
         line = (json.dumps(content, ensure_ascii=False) + "\n").encode()
 
         def write() -> None:

@@ -12,6 +12,7 @@ const KEYS = {
   joint: { n: "absent", Delete: "absent" },
   every: { Backspace: "back", b: "back", s: "skip", z: "whole", "?": "help", h: "help" },
 };
+const ANSWERS = ["closer", "farther", "ambiguous"];
 const IMAGES_KEPT = 12;
 const REACH = 34; // how near to a marker a click must be to mean its joint, screen pixels
 
@@ -210,7 +211,7 @@ export function mount(root, transport) {
       send({ type: "skip" });
     } else if (action === "absent" && state.phase === "joint") {
       send({ type: "joint", point: null, seconds: clock.seconds() });
-    } else if (["closer", "farther", "ambiguous"].includes(action) && state.phase === "pair") {
+    } else if (image && state.phase === "pair" && ANSWERS.includes(action)) {
       send({ type: "answer", answer: action, seconds: clock.seconds() });
     }
   }
@@ -259,6 +260,7 @@ export function mount(root, transport) {
   root.addEventListener("click", (event) => {
     const pressed = event.target.closest("button");
     if (pressed) press(pressed.dataset.action);
+    if (pressed && event.detail) pressed.blur(); // so that Enter does not repeat a click
     if (!transport.wholePage) root.focus({ preventScroll: true });
   });
   resized.observe(part.canvas);

@@ -114,7 +114,9 @@ class Session:
         annotator = annotator or login_name()
         path = journal_path(self.folder, annotator)
         header = Header(annotator, image_set(self.images), _strategy(path, strategy))
-        others = read_journals(self.folder, self.images, leave_out=annotator)
+        others = {}
+        if self.joints is None:
+            others = read_journals(self.folder, self.images, leave_out=annotator)
         self.journal = Journal(path, header)
         try:
             self.labels = labels_of(self.images, self.joints, header.strategy, others)
