@@ -1,7 +1,7 @@
 // The page of the annotation tool. `mount` draws it into an element and talks through a transport:
 // HTTP to the server, or messages of a notebook widget (both at the end of this file). All state is
-// the session's; this file shows it and sends what was pressed. It is one module with drawing.js,
-// joined by `ordlib.labelling.pages`.
+// the session's; this file shows it and sends what was pressed. It is one module with drawing.js
+// and layout.js, joined by `ordlib.labelling.pages`.
 
 const KEYS = {
   pair: {
@@ -15,28 +15,6 @@ const KEYS = {
 const ANSWERS = ["closer", "farther", "ambiguous"];
 const IMAGES_KEPT = 12;
 const REACH = 34; // how near to a marker a click must be to mean its joint, screen pixels
-
-function element(tag, properties = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in node) node[name] = value;
-    else node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-function key(name) {
-  return element("kbd", {}, name);
-}
-
-function keys(...names) {
-  return element("div", {}, ...names.map(key));
-}
-
-function button(action, className, ...children) {
-  return element("button", { type: "button", className, "data-action": action }, ...children);
-}
 
 // Seconds that a question was in sight: a window in the background does not count.
 class Clock {
@@ -270,110 +248,6 @@ export function mount(root, transport) {
     document.removeEventListener("visibilitychange", hidden);
     resized.disconnect();
   };
-}
-
-// All elements of the page, once; `part` names those that change.
-function layout(root) {
-  const part = {
-    bar: element("div", { className: "fill" }),
-    left: element("span", { className: "left" }),
-    title: element("h1", { "aria-live": "polite" }),
-    place: element("span", { className: "place" }),
-    name: element("span", { className: "name" }),
-    canvas: element("canvas", { "aria-label": "the photograph with the joints marked" }),
-    message: element("p", { className: "message", role: "alert", hidden: true }),
-    names: [element("b"), element("b")],
-    back: button("back", "small", key("⌫"), " back"),
-    done: element("section", { className: "done" }),
-    exported: element("pre", { className: "exported", hidden: true }),
-    help: help(),
-  };
-  part.answers = element("div", { className: "answers" },
-    button("closer", "first", element("i", { className: "circle" }, "1"), part.names[0],
-      element("span", {}, " is closer"), keys("1", "←")),
-    button("ambiguous", "same", element("b", {}, "same or hard to tell"), keys("3", "↓")),
-    button("farther", "second", element("i", { className: "square" }, "2"), part.names[1],
-      element("span", {}, " is closer"), keys("2", "→")));
-  root.classList.add("ordlib-annotate");
-  root.tabIndex = 0;
-  root.setAttribute("data-lm-suppress-shortcuts", "true"); // keys are ours, not JupyterLab's
-  root.replaceChildren(
-    element("div", { className: "bar", role: "progressbar", "aria-label": "progress" }, part.bar),
-    element("header", {}, part.title, part.place, part.left),
-    part.message,
-    element("div", { className: "stage" }, part.canvas, part.name,
-      element("span", { className: "hint" }, "left and right are the person's own")),
-    part.done,
-    part.exported,
-    element("footer", {}, part.answers,
-      element("div", { className: "clicking" },
-        button("absent", "", element("b", {}, "not in the image"), " ", key("N"))),
-      element("div", { className: "others" }, part.back,
-        button("skip", "small", key("S"), " put aside"),
-        button("whole", "small", key("Z"), " whole image"),
-        button("export", "small", "export"),
-        button("help", "small", key("?"), " help"))),
-    part.help);
-  return part;
-}
-
-function help() {
-  const line = (names, text) =>
-    element("tr", {}, element("td", {}, ...names.map(key)), element("td", {}, text));
-  return element("section", { className: "help", hidden: true, role: "dialog" },
-    element("h2", {}, "How it works"),
-    element("p", {}, "Say which of the two marked joints is closer to the camera, as far as you" +
-      " can see. Left and right are the person's own. About the same, or hidden and hard to" +
-      " tell, is an answer too. The same pair comes for many images in a row. Every answer is" +
-      " saved at once; close the window whenever you like."),
-    element("table", {},
-      line(["1", "←", "C"], "the first (circle) is closer; or click its marker"),
-      line(["2", "→", "F"], "the first is farther, so the second (square) is closer"),
-      line(["3", "↓", "A"], "about the same, ambiguous, hard to tell"),
-      line(["⌫", "B"], "back: take the last answer back, as often as you like"),
-      line(["S"], "put the image aside; it comes once more at the end"),
-      line(["Z"], "whole image, or the person alone"),
-      line(["N"], "while clicking joints: this joint is not in the image"),
-      line(["?"], "this help")),
-    button("help", "", "close"));
-}
-
-function showProgress(part, { progress, annotator }) {
-  const done = progress.answers + progress.clicks;
-  const all = done + progress.questions_left + progress.clicks_left;
-  const share = all ? done / all : 1;
-  part.bar.style.width = `${100 * share}%`;
-  part.bar.parentElement.setAttribute("aria-valuenow", Math.round(100 * share));
-  part.left.textContent = [
-    `${progress.complete} of ${progress.images} images done`,
-    minutes(progress.minutes_left),
-    annotator,
-  ].filter(Boolean).join(" · ");
-}
-
-function minutes(left) {
-  if (left <= 0) return "";
-  if (left < 1) return "less than a minute left";
-  const text = left < 90 ? `${Math.round(left)} min` : `${(left / 60).toFixed(1)} h`;
-  return `about ${text} left`;
-}
-
-function showDone(part, { progress, journal }) {
-  const counts = [
-    [progress.complete, "images complete"],
-    [progress.aside, "images put aside"],
-    [progress.answers, "answers"],
-  ];
-  part.title.textContent = progress.aside ? "Done, but for what was put aside" : "All done";
-  part.place.textContent = "";
-  const list = counts.map(([count, what]) =>
-    element("li", {}, element("b", {}, String(count)), ` ${what}`));
-  part.done.replaceChildren(
-    element("ul", {}, ...list),
-    element("p", {}, "Your answers: ", element("code", {}, journal)),
-    element("p", {}, "Export writes the data set with the answers of all annotators."),
-    button("export", "main", "Export"),
-    ...(progress.aside ? [" ", button("again", "", "Take up what was put aside")] : []));
 }
 
 // Talks to `ordlib.labelling.server`.

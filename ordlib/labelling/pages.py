@@ -3,6 +3,7 @@
 from pathlib import Path
 
 _HERE = Path(__file__).parent
+_SCRIPTS = ("drawing.js", "layout.js", "page.js")
 
 
 def page() -> str:
@@ -12,7 +13,7 @@ def page() -> str:
 
 def script() -> str:
     """One module, since a widget can have no other."""
-    return "\n".join((_HERE / name).read_text("utf-8") for name in ("drawing.js", "page.js"))
+    return "\n".join((_HERE / name).read_text("utf-8") for name in _SCRIPTS)
 
 
 def style() -> str:
