@@ -240,7 +240,7 @@ _SMALL = ReconstructionConfig(dropout=0.1, optimizer="adam", learning_rate=1e-3,
 
 CONFIGS: Mapping[str, ReconstructionConfig] = {
     "smoke": replace(_SMALL, width=32, skeletons=400, steps=30),
-    "quick": replace(_SMALL, width=384, skeletons=50_000, steps=2_500),
+    "quick": replace(_SMALL, width=384, skeletons=50_000, steps=2_000),
     "desk": replace(_SMALL, width=512, skeletons=200_000, steps=20_000),
     "paper": ReconstructionConfig(noise=NoiseModel(keypoint=0.0)),
 }
