@@ -205,14 +205,17 @@ assert counts.sum() == len(statements)
 # | notebook | question |
 # |---|---|
 # | 00 overview | What does the paper claim, what was found, how do I run it? |
+# | 01 ranking loss | Why does Eq. 1 look as it does, and what can it find? |
+# | 02 annotation | How do people label depth order, and how can 17 questions stand for 91? |
 # | 03 data | What do the data look like, and what does each protocol measure? |
 # | 04 depth prediction | Section 3.1: can a network learn depths from relations alone? |
 # | 05 coordinate prediction | Section 3.2: what changes when it predicts x, y and depth? |
 # | 06 volumetric prediction | Section 3.3: how do relations supervise a volume? |
+# | 07 reconstruction | Section 3.4: what does a component trained on skeletons alone add? |
 # | 08 training | How are all networks trained, and is that deterministic? |
 # | 09 Table 1 | Is ordinal supervision as good as exact depths? |
 #
-# The gaps in the numbers are kept for what follows in later versions: the ranking loss by itself (01), how people annotate (02), the reconstruction component (07), Tables 2 to 7 (10 to 14), examples (15) and experiments beyond the paper (16).
+# Numbers from 10 on are kept for what follows in later versions: Tables 2 to 7 (10 to 14), examples (15) and experiments beyond the paper (16).
 #
 # What is longer than a screen lives in the package `ordlib`; the notebooks tell the story.
 #
@@ -257,7 +260,7 @@ assert set(batch.meta["subject"]) <= {"S9", "S11"}, "test subjects are never tra
 plt.show()
 
 # %% [markdown]
-# That settles what these results can say. They test the *method*: the same losses, networks and protocols, on images where depth has to be read from shading, occlusion and perspective. They say nothing about how well a network does on photographs, and a network trained here will be poor on them. The relations in Table 1 come from true depths, here as in the paper; how real people answer is a different question.
+# That settles what these results can say. They test the *method*: the same losses, networks and protocols, on images where depth has to be read from shading, occlusion and perspective. They say nothing about how well a network does on photographs, and a network trained here will be poor on them. The relations in Table 1 come from true depths, here as in the paper; how people answer, and a tool to do it yourself, is notebook 02.
 #
 # ## How to cite
 #

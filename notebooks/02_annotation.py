@@ -11,7 +11,7 @@
 #
 # **Question.** How do people label depth order, how can about 17 questions stand for 91, and what do labels lose on the way?
 #
-# **Answer.** Answers carry over to other pairs, so a good order of questions leaves few to ask; 13 can never be undercut for 14 joints, and asking about the pair that is most likely to be neighbours in the end comes near. What is lost are ties: "about the same" does not carry over as exactly as "closer" does.
+# **Answer.** Answers carry over to other pairs, so a good order of questions leaves few to ask: never fewer than 13 for 14 joints, about 18 when each joint is compared with its parent first, 15 to 17 when a prior over poses finds likely neighbours. What is lost are ties: "about the same" does not carry over as exactly as "closer" does.
 #
 # **Needs.** Poses of the stand-ins, and a few rendered images of `wild`; no trained network. **Time on a CPU.** smoke: seconds. quick, desk and paper: about a minute.
 
@@ -56,7 +56,7 @@ CLOSER, TIE, FARTHER = "#d95f02", "#555555", "#1f78b4"
 #
 # They saw an image with a pair of joints and answered which joint is closer to the camera, or "ambiguous/hard to tell". Questions about an image went on until a global ordering of its 14 joints could be inferred. So nobody can contradict themselves, and most pairs need no question. They saw 50 images in a row with the same pair, which made them faster: 3.5 seconds a question.
 #
-# The arithmetic of Section 4.1, for the 2,000 images of LSP and the 13,000 of MPII:
+# The arithmetic of Section 4.1, for the 2,000 images of LSP and the 13,000 of MPII (13,030 in the released files):
 
 # %% tags=["nbval-check-output"]
 pairs, asked, images = 14 * 13 // 2, 17, 2_000 + 13_000
@@ -67,22 +67,22 @@ print(
 print(f"all pairs of all images: {images * pairs * 3.5 / 3600:.0f} hours")
 print(f"ways to order 14 joints, ties included: {annotation.weak_orderings(14):,}")
 print(f"questions to tell these apart: {np.log(annotation.weak_orderings(14)) / np.log(3):.1f}")
-assert pairs == 91 and annotation.weak_orderings(3) == 13
+assert pairs == len(torch.triu_indices(14, 14, 1).T) and annotation.weak_orderings(3) == 13
 
 # %% [markdown]
 # The last line is a puzzle. A question has three answers, so $q$ questions tell at most $3^q$ orderings apart, and $3^{17}$ is far too few for all of them. Yet 17 questions were enough on average. They can only be enough because most orderings hardly ever occur: bodies are jointed, and people do similar things.
 #
 # ## An annotator
 #
-# The paper's answers are not reproduced here; they are simulated, from the true depths of rendered people. A simulated annotator perceives the difference $\Delta$ of two depths with an error of standard deviation $\sqrt{s^2 + (w\Delta)^2}$ and calls it ambiguous when it looks smaller than 100 mm. Small differences are judged with a constant uncertainty $s$, large ones with an error in proportion (Weber's law). A hidden joint is guessed: with more uncertainty, and as farther away, since what is covered must be behind. A few answers are lapses. A perfect annotator is the limit without any of these.
+# The paper's answers are not reproduced here; they are simulated, from the true depths of rendered people. A simulated annotator perceives the difference $\Delta$ of two depths with an error of standard deviation $\sqrt{s^2 + (w\Delta)^2}$ and calls it ambiguous when it looks smaller than 100 mm (`tie_mm`). Small differences are judged with a constant uncertainty $s$ (`noise_mm`), large ones with an error in proportion, $w$ (`noise_share`; Weber's law). A hidden joint is guessed: with `hidden_noise` times the uncertainty, and as `hidden_bias_mm` farther away, since what is covered must be behind. A share of `lapses` is answered at random. A perfect annotator is the limit without any of these.
 #
-# **These values are an assumption of this project.** The paper gives none, and says that measuring people is not its goal. What follows therefore varies them.
+# **The values are an assumption of this project**: an uncertainty and a bias of about half the thickness of a limb, a seventh of large differences, one slip in fifty. The paper gives none, and says that measuring people is not its goal. A later section varies them.
 
 # %% tags=["nbval-check-output"]
 pd.DataFrame({"perfect": vars(PERFECT), "person": vars(PERSON)})
 
 # %% [markdown]
-# Poses of three stand-ins, as their cameras see them, without rendering a single image. `wild` plays LSP + MPII; its metric depths exist here for the annotators to look at, and no network trains on them. The prior of later sections comes from **other** people, poses and cameras.
+# Poses of three stand-ins, as their cameras see them, without rendering a single image: `studio` plays Human3.6M, `wild` plays LSP + MPII, `shift` plays MPI-INF-3DHP (notebook 03). The metric depths of `wild` exist here for the annotators to look at, and no network trains on them. The prior of later sections comes from **other** people, poses and cameras.
 
 
 # %%
@@ -105,7 +105,7 @@ broad, narrow = (people(name, "train", many, seed + 1000) for name in ("wild", "
 wild = domains["wild"]
 
 # %% [markdown]
-# How such a person answers. Left: the probability of each answer against the true difference, from the model (two visible joints). Right: what came out on the poses of `wild`, for pairs of visible joints and for pairs with a hidden one: the share of answers that differ from the true relation. See that errors are frequent near the threshold, where the question has no good answer, and that a closer joint is hardly ever called the farther one.
+# How such a person answers. Left: the probability of each answer against the true difference, from the model (two visible joints). Right: what came out on the poses of `wild`, for pairs of visible joints and for pairs with at least one hidden: the share of answers that differ from the true relation. See that errors are frequent near the threshold, where the question has no good answer. Of the errors, hardly any takes closer for farther; the numbers are below the figure.
 
 # %%
 truth = wild["truth"][:, *UPPER]
@@ -123,13 +123,16 @@ for share, colour, label in (
 ):
     share = PERSON.lapses / 3 + (1 - PERSON.lapses) * share
     left.plot(difference, share, color=colour, label=label)
-left.set(xlabel="true difference (mm), positive: closer", ylabel="probability of the answer")
+left.set(
+    xlabel="true difference (mm), positive: first joint closer", ylabel="probability of the answer"
+)
 left.legend()
 edges = np.arange(0, 501, 50)
-for chosen, label in ((~covered, "both visible"), (covered, "one hidden")):
+looks = ((~covered, "both visible", "#969696"), (covered, "at least one hidden", "#252525"))
+for chosen, label, colour in looks:
     inside = [chosen & (gap >= low) & (gap < low + 50) for low in edges[:-1]]
     shares = [100 * float((said != truth)[k].float().mean()) for k in inside]
-    right.stairs(shares, edges, label=label, linewidth=1.5)
+    right.stairs(shares, edges, label=label, color=colour, linewidth=1.5)
 right.axvline(100, color="black", linewidth=0.8, linestyle=":")
 right.set(xlabel="true difference (mm)", ylabel="answers that are not true (%)")
 right.legend()
@@ -139,13 +142,13 @@ reversed_order = float((said * truth == -1).float().mean())
 
 # %%
 print(f"answers that differ from the true relation: {(said != truth).float().mean():.1%}")
-print(f"of these, closer and farther mixed up: {reversed_order:.2%} of all answers")
+print(f"closer and farther mixed up: {reversed_order:.2%} of all answers")
 assert reversed_order < 0.02
 
 # %% [markdown]
 # ## One image, question by question
 #
-# The joints are placed one after the other, from the trunk outwards, and each is first compared with its parent in the body. An answer is used for all it implies: if the knee is closer than the hip, and the hip is tied with the neck, the knee is closer than the neck too. `annotation.Knowledge` keeps the account, `STRATEGIES["kinematic"]` says what to ask next. It is the first image of `wild` that needs 17 questions; the annotator is perfect.
+# The joints are placed one after the other, from the trunk outwards, and each is first compared with its parent in the body (the neck is the root of these 14 joints). An answer is used for all it implies: if the knee is closer than the hip, and the hip is tied with the neck, the knee is closer than the neck too. `annotation.Knowledge` keeps the account, `STRATEGIES["kinematic"]` says what to ask next. It is the first image of `wild` that needs 17 questions; the annotator is perfect.
 
 # %%
 first_look = annotate(wild["depth"], PERFECT, "kinematic")
@@ -168,28 +171,33 @@ print("front to back:", " | ".join(", ".join(NAMES[j] for j in g) for g in order
 pd.DataFrame(session, columns=["joint", "is", "than"], index=range(1, len(session) + 1))
 
 # %% [markdown]
-# Left: the image. Middle: the ordering as it grows, one column a question. The colour of a joint is how many joints are known to lie behind it, less those known to lie in front; rows are sorted by the final ordering, with lines between its groups. Right: how many of the 91 pairs are settled. The first answers settle one pair each, the late ones many at once. That is why 17 are enough.
+# Left: the image, its joints in the colours of the middle figure's last column. Middle: the ordering as it grows, one column a question. The colour of a joint is how many joints are known to lie behind it, less those known to lie in front; it is grey before the first question about it. Rows are sorted by the final ordering, with lines between its groups. Right: how many of the 91 pairs are settled. Early answers settle few pairs, the last ones many at once. That is why so few are enough.
 
 # %%
 ranks = knowledge.ranks(row)[0]
 front_to_back = ranks.argsort(stable=True)
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), width_ratios=(1, 1.5, 1), layout="constrained")
 plots.show_image(axes[0], batch.images[0], "the image and its 14 joints")
-axes[0].scatter(*batch.keypoints_px[0, list(LSP14_IN_H36M17)].T, s=14, c="white", ec="black")
-known = torch.stack(states, 1)[front_to_back]
+known = torch.stack(states, 1).float()
+points = batch.keypoints_px[0, list(LSP14_IN_H36M17)].T
+axes[0].scatter(*points, s=22, c=known[:, -1], cmap="PiYG", vmin=-13, vmax=13, ec="black")
+placed = (knowledge.turn[0].masked_fill(knowledge.turn[0] == 0, 99).amin(1) - 1)[:, None]
+known = known.where(torch.arange(len(session)) >= placed, torch.nan)[front_to_back]
 shade = axes[1].imshow(known, cmap="PiYG", vmin=-13, vmax=13, aspect="auto")
+axes[1].set_facecolor("#d9d9d9")
 axes[1].set_yticks(range(14), [NAMES[j] for j in front_to_back])
 axes[1].set_xticks(range(0, len(session), 4), range(1, len(session) + 1, 4))
 for edge in (ranks[front_to_back].diff() > 0).nonzero()[:, 0]:
     axes[1].axhline(float(edge) + 0.5, color="black", linewidth=0.8)
-axes[1].set(xlabel="question", title="joints behind less joints in front")
-figure.colorbar(shade, ax=axes[1])
+axes[1].set(xlabel="question")
+figure.colorbar(shade, ax=axes[1], label="joints known behind − known in front")
 axes[2].plot(range(len(settled)), settled, "o-", color=CLOSER, markersize=3)
 axes[2].plot([0, 91], [0, 91], color=plots.PUBLISHED, label="one question, one pair")
 axes[2].set(xlabel="questions", ylabel="pairs settled", xlim=(0, 25), ylim=(0, 95))
 axes[2].legend(fontsize=7)
 plots.save_figure(figure, folder / "figures" / "02_session.png")
 plt.show()
+print("pairs that each answer settles:", np.diff(settled).tolist())
 assert torch.equal(knowledge.relations[0], first_look.relations[image])
 
 # %% [markdown]
@@ -206,7 +214,7 @@ assert torch.equal(knowledge.relations[0], first_look.relations[image])
 # | `entropy` | the open pair whose answer is most uncertain, given all answers so far |
 # | `informed` | the open pair with the fewest joints expected in between, given all answers so far |
 #
-# The last two know poses before they ask: a Gaussian over the 14 depths, fitted to 10,000 poses of other people (500 at smoke). Each answer narrows it down. "2D" means that the prior also knows the 2D joints, which annotators of LSP and MPII had before they were asked about depth; a small network turns them into expected depths. All strategies stop only when **all** 91 relations follow from the answers, so all are equally certain.
+# The last two know poses before they ask: a Gaussian over the 14 depths, fitted to 10,000 training poses of `wild` (500 at smoke), in one row to those of `studio`. Each answer narrows it down. "2D" means that the prior also knows the 2D joints, which annotators of LSP and MPII had before they were asked about depth; a small network turns them into expected depths. All strategies stop only when **all** 91 relations follow from the answers; a prior chooses questions and answers none.
 
 # %%
 with single_thread("cpu"):
@@ -235,7 +243,7 @@ person = {way: label(wild, way, PERSON) for way in WAYS}
 
 
 def mean_and_spread(done: annotation.Annotations) -> str:
-    """Of the questions an image."""
+    """Of the questions per image."""
     return f"{done.questions.float().mean():.1f} ± {done.questions.float().std():.1f}"
 
 
@@ -246,7 +254,7 @@ results.write_csv(questions, folder / "tables" / "02_questions.csv")
 questions
 
 # %% [markdown]
-# Mean and spread of the questions an image. The paper reports roughly 17 for LSP and MPII. The histogram has the images of `wild`.
+# Mean and standard deviation of the questions per image. The paper reports roughly 17 for LSP and MPII. The histogram has the images of `wild`.
 
 # %%
 figure, ax = plt.subplots(figsize=(8, 3), layout="constrained")
@@ -258,13 +266,12 @@ for way, colour in shown.items():
     ax.hist(values, bins, histtype="step", color=colour, linewidth=1.8, label=way)
 ax.axvline(17, color="black", linestyle="--", linewidth=1, label="the paper's mean, 17")
 ax.axvline(13, color="black", linestyle=":", linewidth=1, label="13, the least possible")
-ax.set(xlabel="questions an image (wild)", ylabel="images")
+ax.set(xlabel="questions per image (wild)", ylabel="images")
 ax.legend(fontsize=8)
 plots.save_figure(figure, folder / "figures" / "02_questions.png")
 plt.show()
 mean = {key: a.questions.float().mean().item() for key, a in perfect.items()}
 for name in domains:
-    assert mean[name, "all"] == 91
     assert all(perfect[name, way].questions.min() >= 13 for way in WAYS)
     if scale != "smoke" and not mocap:
         assert mean[name, "informed, 2D"] < mean[name, "informed"] < mean[name, "kinematic"]
@@ -273,15 +280,19 @@ for name in domains:
         assert mean[name, "informed, 2D"] < 17
 
 # %% [markdown]
-# By action, for the 15 actions of `studio`: where limbs lie at many depths, more groups have to be told apart.
+# By action, for the 15 actions of `studio`. The number of groups explains little. What counts is how many bones point along the line of sight: when people sit, their thighs do, a joint is not at its parent's depth, and the kinematic start misses. There a prior saves most.
 
 # %%
 table = pd.DataFrame({"action": domains["studio"]["action"]})
 table["groups"] = perfect["studio", "kinematic"].ranks.max(1).values.numpy() + 1.0
+bones = tuple(map(list, zip(*LSP14.bones, strict=True)))
+untied = (domains["studio"]["truth"][:, *bones] != 0).float().mean(1)
+table["untied bones (%)"] = 100 * untied.numpy()
 for way in ("kinematic", "informed", "informed, 2D"):
     table[way] = perfect["studio", way].questions.numpy()
 by_action = table.groupby("action").agg(["mean", "std"])
 by_action.columns = [" ".join(column).replace(" mean", "") for column in by_action.columns]
+by_action = by_action.drop(columns=["groups std", "untied bones (%) std"])
 by_action = by_action.sort_values("kinematic")
 results.write_csv(by_action.reset_index(), folder / "tables" / "02_by_action.csv")
 by_action.round(1)
@@ -289,11 +300,13 @@ by_action.round(1)
 # %% [markdown]
 # ## How few can be enough?
 #
-# **Information.** A question has three answers, at most $\log_2 3 = 1.58$ bits. The entropy of the orderings that occur, divided by this, bounds the mean number of questions from below. It is taken from the sample, which can only make it too low.
+# **Information.** A question has three answers, at most $\log_2 3 = 1.58$ bits. The entropy of the orderings that occur, divided by this, bounds the mean number of questions from below, whatever a prior knows. It is estimated from the orderings that `insertion` found, and a sample makes it too low on average.
 #
-# **Certainty.** Take the ordering in the end: $G$ groups of $N$ joints. For two neighbouring groups, some joint of the one must have been compared with some joint of the other: all other answers are the same if the two groups change places. And a group of $k$ joints needs $k - 1$ ties, or it would fall apart. Together $(G - 1) + (N - G) = N - 1$: **13 answers, for any image, whatever one knew before.** No prior, however good, saves them.
+# **Certainty.** Take the ordering in the end: $G$ groups of $N$ joints. For two neighbouring groups, some joint of the one must have been compared with some joint of the other: all other answers stay true if the two groups change places. And a group of $k$ joints needs $k - 1$ ties, or it could fall apart. Together $(G - 1) + (N - G) = N - 1$: **13 answers for any image, if all relations are to follow from the answers alone.** A prior may choose the questions, but it is no answer.
 #
-# This is why `entropy` is not the best. The most uncertain pair tells most about the *depths*, but its two joints may have others between them in the end. Then the answer is not one of the 13, and was one too many. `informed` asks what most likely has to be asked anyway. The assertions check the claim in the data: every image has exactly its ties, and an answer between each two neighbours. The table has what was asked beyond that, a mean over the images of `wild`: once more between the same two groups, or across groups that lie in between.
+# This is why `entropy` is not the best. Its answers carry the most information, and information makes an ordering probable; only answers between neighbours make it follow. `informed` asks about the two joints that are least likely to have others between them. (It counts a joint as between two if it is more than 100 mm behind one and in front of the other, and takes these as independent.)
+#
+# The assertions check the claim in the data: every image has exactly its ties, and an answer between each two neighbours. The table has what was asked beyond these, a mean over the images of `wild`: once more between the same two groups, or across groups that lie in between.
 
 # %%
 bits = {n: annotation.entropy_bits(perfect[n, "insertion"].ranks) for n in domains}
@@ -308,20 +321,22 @@ for way in ("kinematic", "entropy", "informed", "informed, 2D"):
     beside = torch.stack([done.images, ranks.amin(1)], 1)[step == 1].unique(dim=0)
     assert torch.equal(beside[:, 0].bincount(minlength=len(groups)), groups - 1)
     total, across = len(step) / len(groups), int((step > 1).sum()) / len(groups)
-    rows.append((way, total, 13.0, total - 13 - across, across))
+    needed = (len(beside) + int(tied.sum())) / len(groups)
+    rows.append((way, total, needed, total - needed - across, across))
+    assert np.isclose(needed, annotation.certain_after(14))
 for name, value in bits.items():
     print(f"{name}: by information at least {annotation.questions_for_bits(value):.1f} questions")
 columns = ["strategy", "questions", "needed", "same neighbours again", "groups in between"]
 pd.DataFrame(rows, columns=columns).round(2)
 
 # %% [markdown]
-# Read the lines first: in a sample of some thousand images nearly every ordering occurs once, so the bound by information is little more than the logarithm of the sample's size, and 13 is the bound that binds. The paper's 17 is four questions above it.
+# The bound by information is a little less than $\log_3$ of the number of images (6.9 for 2,000), since nearly every image has an ordering of its own. So a sample of this size says nothing about bodies here, and 13 is the bound that binds. The paper's 17 is four questions above it. What `informed` saves against `entropy`, it saves in the last column.
 #
-# Is it a fair comparison with the paper's 17? The certainty is the same, and each strategy was counted by the same code. The poses are not LSP's, the answers are simulated, and the prior was learned from poses of the same generator, though of other people and cameras. The row *informed, 2D of studio* of the table above knows the narrow poses of `studio` alone, as somebody would who has motion capture of daily life and wants to label sports: with a prior that does not fit, the advantage shrinks.
+# Is it fair to compare with the paper's 17? The certainty is the same, and all strategies were counted by the same code. But the paper's answers came from people: the last column of the table of questions is the one to compare, and there `informed` is at about 17 without 2D joints and below with them. The poses are not LSP's, and the prior comes from the same generator, though from other people and cameras. The row *informed, 2D of studio* knows the narrow poses of `studio` alone, as somebody would who has motion capture of daily life and wants to label sports: with a prior that does not fit, the advantage shrinks.
 #
 # ## Groups of 50, and the clock
 #
-# Annotators were much faster when the pair did not change. In a simulation the scheduler lets images wait until 50 of them need the same pair. The clock gives 3.5 seconds for a question in such a group, the paper's figure, and 7 seconds when the pair has just changed, which is our assumption, as the paper prints no number. Left: minutes an image for groups of different sizes. Right: how many images it takes until groups are full; with few images, few of them wait for the same pair.
+# Annotators were much faster when the pair did not change. In a simulation the scheduler lets images wait until 50 of them need the same pair. The clock gives 3.5 seconds for a question in such a group, the paper's figure, and 7 seconds when the pair has just changed, which is our assumption, as the paper prints no number. Left: minutes per image for groups of different sizes. Right: the same for fewer images in all: few of them wait for the same pair, groups stay small, and the strategy that asks most images about the same pairs, `kinematic`, is the cheapest.
 
 # %%
 sizes, counts = (1, 5, 10, 25, 50), [k for k in (20, 50, 100, 200, 500, 1000, 2000) if k <= count]
@@ -333,14 +348,14 @@ for way, colour in shown.items():
     few = [{k: v[:n] for k, v in wild.items()} for n in counts]
     right.plot(counts, [label(d, way).minutes_per_image for d in few], "o-", color=colour)
     cost.append((way, minutes[-1], minutes[-1] * 15_000 / 60, minutes[0]))
-    assert minutes[-1] <= minutes[0]
-left.set(xlabel="images in a group", ylabel="minutes an image", ylim=(0, None))
-right.set(xlabel="images in all, groups of at most 50", xscale="log", ylim=(0, None))
+left.set(xlabel="images in a group", ylabel="minutes per image", ylim=(0, None))
+right.set(xlabel="images in all, groups of at most 50", ylabel="minutes per image")
+right.set(xscale="log", ylim=(0, None))
 left.axhline(1, color="black", linestyle="--", linewidth=1, label="the paper: about 1")
 left.legend(fontsize=7)
 plots.save_figure(figure, folder / "figures" / "02_cost.png")
 plt.show()
-columns = ["strategy", "minutes an image", "hours for 15,000", "minutes if the pair changes"]
+columns = ["strategy", "minutes per image", "hours for 15,000", "minutes without groups"]
 cost = pd.DataFrame(cost, columns=columns).round(2)
 results.write_csv(cost, folder / "tables" / "02_cost.csv")
 cost
@@ -348,7 +363,7 @@ cost
 # %% [markdown]
 # ## What a global ordering costs
 #
-# "About the same" is not transitive. Three joints at 0, 60 and 120 mm: with ties below 100 mm the first two are tied and the last two are, but the outer two are ordered. No weak ordering has all three relations. What is promised, and tested on thousands of depth sets: the ordering agrees with every answer that was given, and equals the true one wherever a true one exists. Here it does not, and the result depends on what was asked:
+# "About the same" is not transitive. Three joints at 0, 60 and 120 mm: with ties below 100 mm the first two are tied and the last two are, but the outer two are ordered. No weak ordering has all three relations. What is promised, and tested on thousands of depth sets: the ordering equals the true one wherever a true one exists, and agrees with every answer that was given, unless all 91 pairs are asked and the answers contradict each other. Here it does not, and the result depends on what was asked:
 
 # %% tags=["nbval-check-output"]
 three_mm = torch.tensor([0.0, 60.0, 120.0])
@@ -359,7 +374,7 @@ for joints in ([0, 1, 2], [0, 2, 1]):
     print("placed one by one,", [int(three_mm[j]) for j in joints], "mm: groups", groups)
 
 # %% [markdown]
-# The table counts, for a perfect annotator, in how many of the 91 pairs the label that follows from the ordering differs from the true relation, and how. The strategy `all` has every answer and takes the weak ordering that disagrees with the fewest: about the best that any global ordering can do.
+# The table counts, for a perfect annotator, in how many of the 91 pairs the label that follows from the ordering differs from the true relation, and how. The strategy `all` has every answer and takes a weak ordering that disagrees with few: joints are lined up by how many they are closer than, and the line is cut into groups in the best way.
 
 
 # %%
@@ -370,7 +385,7 @@ def compare(data: dict, done: annotation.Annotations) -> list[float]:
     return [100 * float(kind.float().mean()) for kind in kinds]
 
 
-columns = ["differ (%)", "tie for order", "order for tie", "reversed"]
+columns = ["differ (%)", "label tie, truth order", "label order, truth tie", "reversed"]
 losses = {way: compare(wild, perfect["wild", way]) for way in WAYS}
 losses |= {f"{way} (a person)": compare(wild, person[way]) for way in WAYS}
 losses = pd.DataFrame(losses, index=columns).T
@@ -383,11 +398,11 @@ assert exact[transitive].all() and not exact[~transitive].any()
 losses.round(1)
 
 # %% [markdown]
-# Nearly no image has relations that are a weak ordering, so nearly every image loses labels: a tie becomes an order because its joints fell into neighbouring groups, or an order becomes a tie because ties were strung together. Closer and farther are hardly ever exchanged.
+# Nearly no image has relations that are a weak ordering, so nearly every image loses labels: a tie becomes an order because its joints fell into neighbouring groups, or an order becomes a tie because ties were strung together. Closer and farther are hardly ever exchanged. The table is also the price of few questions: redundant ones are not wasted, since each ties or parts joints by a direct look. From `all` over `insertion` to `kinematic`, labels get worse as questions get fewer; `informed` asks fewer than `kinematic` and loses less.
 #
 # ## What noise does
 #
-# The errors of the annotator (uncertainty, bias and lapses) are scaled from none to twice those of the person above. See that asking all 91 pairs and taking the nearest ordering resists noise, since answers outvote each other; an ordering from 17 questions has no votes to spare. Answers that fit no pose also cost `informed` a question or two.
+# The errors of the annotator (uncertainty, bias and lapses) are scaled from none to twice those of the person above. See the middle panel: when all 91 pairs are asked, answers outvote each other and closer and farther stay apart; an ordering from 17 questions has no votes to spare. Noise also costs questions, most of all `informed`, which is misled by answers that fit no pose.
 
 # %%
 errors = ("noise_mm", "noise_share", "lapses", "hidden_bias_mm")
@@ -415,7 +430,7 @@ plt.show()
 # %% [markdown]
 # ## What the labels do to training
 #
-# Which of these labels train a better network? A small one answers this in seconds, without images: from 2D joints to depths, trained with Eq. 2 on labels of 6,000 people of `wild` (`ordlib.lifting`, as in notebook 03). It is tested on other people of `wild` by *true* relations. Three trainings with different seeds for each kind of label; points are means, lines go from the smallest to the largest. Mind the axis: it spans few percent.
+# Which of these labels train a better network? A small one answers this in seconds, without images: from 2D joints to depths, trained with Eq. 2 on labels of 6,000 poses of `wild` (`ordlib.lifting`, as in notebook 03). It is tested on other people of `wild` by *true* relations. Three trainings with different seeds for each kind of label; points are means, lines go from the smallest to the largest. Mind the axis: it spans about one percentage point.
 
 # %%
 trainees = {k: v[: len(v) * 6 // 10] for k, v in broad.items()}
@@ -458,13 +473,13 @@ ax.invert_yaxis()
 plots.save_figure(figure, folder / "figures" / "02_training.png")
 plt.show()
 if scale != "smoke" and not mocap:
-    assert centre["true relations"] > centre["a person, kinematic"] > 70
-    cost_points = centre["true relations"] - centre["a person, kinematic"]
-    assert cost_points < 5, "a few points of accuracy, for a fifth of the questions"
+    lost = centre["true relations"] - centre
+    assert 0 < lost.max() < 2, "up to a fifth of the labels are wrong, little accuracy is lost"
+    assert lost["a person, informed"] < lost["a person, kinematic"]
 trained.round(1)
 
 # %% [markdown]
-# Compare the two middle columns with the last: a tenth or more of the labels differ from the truth, and the network hardly notices. Wrong labels are mostly ties against orders of joints that are about 100 mm apart, they fall on both sides, and the network finds the consensus (notebook 01).
+# Up to a fifth of the labels are not true, and accuracy falls by about one point at most. It counts ordered pairs, where labels are hardly ever reversed; a wrong tie does not show in it. What matters more than the annotator's noise is the strategy: `kinematic` labels train worse than `informed` ones, from a perfect annotator too. A guess at the reason: errors of answers are independent and average out over images, while a strategy that strings ties along the bones errs in the same direction again and again.
 #
 # ## The files of LSP + MPII Ordinal
 #
@@ -501,6 +516,8 @@ print(f"r = +1 in this project, ord = {int(ord_[0, k, j])} in the file")
 assert torch.equal(again.relations[:, slots][:, :, slots], labelled.relations)
 
 # %% [markdown]
+# `names.csv` says which photograph each numbered file was.
+#
 # ## Label your own photographs
 #
 # The same procedure, with you as the annotator:
@@ -519,12 +536,12 @@ assert torch.equal(again.relations[:, slots][:, :, slots], labelled.relations)
 # ## Summary
 #
 # * Answers carry over, so an ordering needs a fraction of the 91 questions; never fewer than 13.
-# * Beginning at the kinematic parent gets near the paper's 17. A prior over poses asks fewer at the same certainty, and with 2D joints fewer than 17, because it asks about joints that end up as neighbours.
+# * Beginning at the kinematic parent gets near the paper's 17. A prior over poses asks fewer if it is used to find neighbours, not the most uncertain answer; with 2D joints fewer than 17.
 # * A global ordering cannot hold ties that are not transitive: nearly every image loses some, hardly any pair is reversed.
 # * A network trained on such labels is hardly worse than one trained on true relations.
 #
 # ## Try it
 #
-# 1. Write a strategy of your own: a class with `next_pairs(rows)`. Can random open pairs compete?
-# 2. `annotate(..., clock=Clock(changing_s=14.0))`: how slow must a change of pair be for groups to decide?
+# 1. Write a strategy: a class made from `(knowledge, skeleton)` with a method `next_pairs(rows)`. Add it as `STRATEGIES["mine"] = Mine` and call `annotate(depth, strategy="mine")`. Can random open pairs compete?
+# 2. `annotate(..., clock=annotation.Clock(changing_s=14.0))`: how slow must a change of pair be until the size of a group matters more than the strategy?
 # 3. Give `replace(PERSON, tie_mm=50.0)` the same images. What happens to the number of groups, and of questions?

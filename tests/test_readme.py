@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from ordlib.published import table
 
@@ -28,10 +29,20 @@ def results_table() -> str:
     return "\n".join(lines)
 
 
-def test_results_are_those_of_the_committed_run() -> None:
+def questions_table() -> str:
+    """Questions an image by strategy in Markdown, from the CSV file of scale `quick`."""
+    found = pd.read_csv(ROOT / "outputs" / "quick" / "tables" / "02_questions.csv")
+    lines = [found.columns, ["---"] + ["--:"] * (len(found.columns) - 1), *found.to_numpy()]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "table_now"), [("table1", results_table), ("questions", questions_table)]
+)
+def test_results_are_those_of_the_committed_run(name, table_now) -> None:
     text = (ROOT / "README.md").read_text("utf-8")
-    shown = re.search(r"<!-- table1 -->\n(.*?)\n?<!-- /table1 -->", text, re.DOTALL)
-    assert shown is not None and shown[1] == results_table()
+    shown = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", text, re.DOTALL)
+    assert shown is not None and shown[1] == table_now()
 
 
 def test_links_lead_somewhere() -> None:

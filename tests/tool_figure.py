@@ -55,7 +55,8 @@ def main(target: Path) -> None:
         browser.close()
         process.terminate()
         process.communicate()
-    Image.open(target).convert("P", palette=Image.Palette.ADAPTIVE, colors=96).save(target, optimize=True)
+    page = Image.open(target).convert("P", palette=Image.Palette.ADAPTIVE, colors=96)
+    page.save(target, optimize=True)
 
 
 if __name__ == "__main__":

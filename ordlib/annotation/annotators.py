@@ -23,7 +23,7 @@ class SimulatedAnnotator:
     farther, since what is covered must be behind. And a share of answers is given without looking.
 
     No study of such answers is cited by the paper. The values of `PERSON` are ours: with
-    them about one answer in eight differs from the true relation on the built-in poses (notebook 02
+    them about one answer in nine differs from the true relation on the built-in poses (notebook 02
     measures it), nearly always a tie in place of an order or the reverse. The defaults here are the
     limit that never errs.
 

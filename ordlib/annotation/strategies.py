@@ -176,8 +176,9 @@ class Informed(Entropy):
 
     Whatever is asked, the ordering of N joints is certain only after an answer for each two
     neighbouring groups and enough ties within each group: N - 1 answers, each between joints with
-    none in between. Any other question is one too many, however much was learned from it. So the
-    pair is asked that most likely has to be asked in the end.
+    none in between. Any other question is one too many, however much was learned from it. A joint
+    counts as between two if it is untied with both, behind one and in front of the other, as if the
+    two were independent.
     """
 
     def _value(self, closer: Tensor, tied: Tensor) -> Tensor:
