@@ -6,6 +6,7 @@ one depth scale of a network trained on relations alone. The oracle scale, which
 is reported beside it.
 """
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -41,6 +42,7 @@ class Labels:
     """What evaluation needs to know of a data set, without its images."""
 
     keypoints_px: Float[Tensor, "samples joints 2"]
+    visible: Bool[Tensor, "samples joints"]
     intrinsics: Float[Tensor, "samples 3 3"]
     joints_mm: Float[Tensor, "samples joints 3"] | None
     relations: Int8[Tensor, "samples joints joints"] | None
@@ -119,36 +121,43 @@ def evaluate(
     scale: Scale,
     device: str = "cpu",
 ) -> Evaluation:
-    """All metrics of a network on a data set with 3D ground truth.
+    """All metrics of a network on a data set.
 
-    Metrics, one value a sample: `mpjpe`, `mpjpe_oracle_scale`, `mpjpe_given_2d` (2D from the
-    annotation) and `reconstruction_error` in mm, `pck3d`, `auc3d` and `ordinal_accuracy` as
-    fractions, `keypoint_error` in percent of the crop's side, `depth_error` in mm (mean absolute
-    root-relative).
+    Metrics, one value a sample: `ordinal_accuracy` as a fraction and `keypoint_error` in percent of
+    the crop's side, over the joints whose position is annotated. With 3D ground truth also `mpjpe`,
+    `mpjpe_oracle_scale`, `mpjpe_given_2d` (2D from the annotation) and `reconstruction_error` in
+    mm, `pck3d` and `auc3d` as fractions, `depth_error` in mm (mean absolute root-relative).
     """
     unit_mm = scale.ranking_unit_mm
     prediction, labels = predict(network, test_set, unit_mm, device)
-    points, depth, truth = prediction.keypoints_px, prediction.depth, labels.joints_mm
-    relations = labels.relations
-    assert points is not None and truth is not None and relations is not None
-    true_depth = truth[..., 2] - truth[:, H36M17.root, None, 2]
+    points, depth, relations = prediction.keypoints_px, prediction.depth, labels.relations
+    assert points is not None and relations is not None
     scale_mm = fit_scale(network, train_set, unit_mm, device) if weak else unit_mm
-    oracle = oracle_scale(depth, true_depth)
-
-    def lifted(points_px: Tensor, depth_mm: Tensor) -> Tensor:
-        return lift(points_px, depth_mm, labels.intrinsics, test_set.limb_lengths_mm)
-
-    joints = lifted(points, depth * scale_mm)
+    distance = (points - labels.keypoints_px).norm(dim=-1).where(labels.visible, torch.nan)
     per_sample = {
+        "ordinal_accuracy": ordinal_accuracy(depth, relations, labels.annotated),
+        "keypoint_error": distance.nanmean(-1) * (100 / scale.image_size),
+    }
+    lengths, oracle = test_set.limb_lengths_mm, math.nan
+    joints = lift(points, depth * scale_mm, labels.intrinsics, lengths)
+    if labels.joints_mm is not None:
+        z = labels.joints_mm[..., 2]
+        oracle = oracle_scale(depth, z - z[:, H36M17.root, None])
+        at_oracle = lift(points, depth * oracle, labels.intrinsics, lengths)
+        given_2d = lift(labels.keypoints_px, depth * scale_mm, labels.intrinsics, lengths)
+        per_sample |= _metric_errors(joints, at_oracle, given_2d, labels.joints_mm)
+        per_sample["depth_error"] = metrics.depth_error(depth * scale_mm, z)
+    return Evaluation(joints, points, depth, scale_mm, oracle, per_sample)
+
+
+def _metric_errors(
+    joints: Tensor, at_oracle: Tensor, given_2d: Tensor, truth: Tensor
+) -> dict[str, Tensor]:
+    return {
         "mpjpe": metrics.mpjpe(joints, truth),
-        "mpjpe_oracle_scale": metrics.mpjpe(lifted(points, depth * oracle), truth),
-        "mpjpe_given_2d": metrics.mpjpe(lifted(labels.keypoints_px, depth * scale_mm), truth),
+        "mpjpe_oracle_scale": metrics.mpjpe(at_oracle, truth),
+        "mpjpe_given_2d": metrics.mpjpe(given_2d, truth),
         "reconstruction_error": metrics.reconstruction_error(joints, truth),
         "pck3d": metrics.pck3d(joints, truth),
         "auc3d": metrics.auc3d(joints, truth),
-        "ordinal_accuracy": ordinal_accuracy(depth, relations, labels.annotated),
-        "keypoint_error": metrics.keypoint_error_px(points, labels.keypoints_px)
-        * (100 / scale.image_size),
-        "depth_error": metrics.depth_error(depth * scale_mm, true_depth),
     }
-    return Evaluation(joints, points, depth, scale_mm, oracle, per_sample)

@@ -7,15 +7,8 @@ reused, one without is continued from its checkpoint.
 """
 
 import json
-import multiprocessing
-import os
-import signal
-import sys
-import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +19,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ordlib import synthetic
 from ordlib.augment import augment
@@ -34,61 +26,20 @@ from ordlib.devices import resolve_device
 from ordlib.errors import InputError
 from ordlib.evaluation import evaluate
 from ordlib.files import digest, locked, outputs_folder, replacing
-from ordlib.objectives import LOSSES, build
-from ordlib.sample import PoseBatch, PoseDataset
+from ordlib.objectives import LOSSES, build, mixed_volume_losses
+from ordlib.rows import ROWS, Row, get_row
+from ordlib.sample import MixedBatch, PoseBatch, PoseDataset
 from ordlib.scales import Scale, check_seed, get_scale
 from ordlib.training import TrainingConfig, load_weights, save_weights, single_thread
 from ordlib.training import train as train_network
+from ordlib.workers import cores, side_by_side
+
+__all__ = ["ROWS", "Row", "Run", "batch_indices", "get_row", "is_done", "run", "seeds", "train"]
 
 RESULTS = ("weights.safetensors", "predictions.safetensors", "metrics.json")
 FORMAT = 1
 """Raised when what a run does or writes changes, so that older runs are not reused."""
 
-
-@dataclass(frozen=True)
-class Row:
-    """One row of a table: which network, what supervision, which data.
-
-    Attributes:
-        id: table, architecture and supervision.
-        network: `depth` (3.1), `coordinate` (3.2) or `volume` (3.3).
-        stacks: hourglasses of a volume network.
-        weak: ordinal relations and 2D keypoints instead of 3D ground truth.
-        train_split, test_split: splits of the domain `studio`.
-        changes: fields of the scale that this row sets differently.
-    """
-
-    id: str
-    network: str
-    weak: bool
-    stacks: int = 1
-    train_split: str = "train"
-    test_split: str = "test"
-    changes: Mapping[str, Any] = field(default_factory=dict)
-
-    def scaled(self, scale: str) -> Scale:
-        """The scale with this row's changes."""
-        return replace(get_scale(scale), **self.changes)
-
-
-_ARCHITECTURES = {
-    "depth": ("depth", 1),
-    "coordinate": ("coordinate", 1),
-    "volume1": ("volume", 1),
-    "volume2": ("volume", 2),
-}
-
-# What is chosen from at small scales, on the held-out training subject S8 alone: the loss of weak
-# volumes, and the learning rate.
-_CHOICES: dict[str, Mapping[str, Any]] = {
-    "l2": {"heatmap_loss": "l2", "heatmap_weight": 100.0},
-    "l2-1000": {"heatmap_loss": "l2", "heatmap_weight": 1000.0},
-    "cross-entropy": {},
-    "cross-entropy-1": {"heatmap_weight": 1.0},
-    "cross-entropy-16": {"heatmap_weight": 16.0},
-    "unit-31": {"ranking_unit_mm": 31.25},
-    "unit-250": {"ranking_unit_mm": 250.0},
-}
 
 _MODULES = (
     *("augment", "camera", "evaluation", "losses", "metrics", "networks", "objectives"),
@@ -96,41 +47,10 @@ _MODULES = (
 )
 """What a run's result follows from, beside its configuration and the data."""
 
-_RATES = (1e-3, 3e-3, 1e-2)
-
-ROWS: dict[str, Row] = {
-    row.id: row
-    for row in (
-        *(
-            Row(f"table1/{name}/{'weak' if weak else 'full'}", network, weak, stacks)
-            for name, (network, stacks) in _ARCHITECTURES.items()
-            for weak in (True, False)
-        ),
-        *(
-            Row(f"choice/volume1/{name}", "volume", True, 1, "fit", "val", changes)
-            for name, changes in _CHOICES.items()
-        ),
-        *(
-            Row(
-                f"choice/rate/{name}-{rate:g}", kind, weak, 1, "fit", "val", {"learning_rate": rate}
-            )
-            for name, kind, weak in (("volume1", "volume", False), ("depth", "depth", True))
-            for rate in _RATES
-        ),
-    )
-}
-
 
 def seeds(scale: str, first: int = 0) -> list[int]:
     """The seeds that the tables of a scale average, from a first one on."""
     return list(range(first, first + get_scale(scale).seeds))
-
-
-def get_row(row: str) -> Row:
-    """The row of that id. Raises InputError for any other."""
-    if row not in ROWS:
-        raise InputError(f"row: expected one of {', '.join(ROWS)}, found {row!r}")
-    return ROWS[row]
 
 
 @dataclass(frozen=True)
@@ -153,8 +73,20 @@ class Run:
 
     @cached_property
     def predictions(self) -> dict[str, Tensor]:
-        """`joints_mm`, `keypoints_px`, `depth`, and each metric with one value a sample."""
-        path = self.folder / "predictions.safetensors"
+        """Those on the test images of `studio`; see `on`."""
+        return self.on("studio")
+
+    def on(self, domain: str) -> dict[str, Tensor]:
+        """`joints_mm`, `keypoints_px`, `depth`, and each metric with one value a sample.
+
+        Raises:
+            InputError: a domain that the row is not evaluated on, or a damaged file.
+        """
+        if domain not in self.row.domains:
+            raise InputError(
+                f"domain: {self.row.id} has {', '.join(self.row.domains)}, found {domain!r}"
+            )
+        path = self.folder / _predictions(domain)
         try:
             return load_file(path)
         except SafetensorError as error:
@@ -169,6 +101,11 @@ class Run:
         """The trained network, in evaluation mode on the CPU."""
         network = build(self.row.network, self.row.stacks, self.scale, self.seed)
         return load_weights(self.folder / "weights.safetensors", network, self.folder.name).eval()
+
+
+def _predictions(domain: str) -> str:
+    """File of the predictions on a domain's test images."""
+    return "predictions.safetensors" if domain == "studio" else f"predictions-{domain}.safetensors"
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -262,39 +199,62 @@ def _train_and_evaluate(
     precision: str,
     position: int,
 ) -> None:
-    load = partial(synthetic.load, "studio", scale=scale.name, seed=seed, mocap=mocap)
-    train_set, test_set = (load(s, device=device) for s in (row.train_split, row.test_split))
+    load = partial(synthetic.load, scale=scale.name, seed=seed, mocap=mocap, device=device)
+    train_set = load("studio", row.train_split)
     network = build(row.network, row.stacks, scale, seed)
     if not (folder / "weights.safetensors").exists():
+        steps = scale.mixed_steps if row.wild else scale.steps
         config = TrainingConfig(
-            scale.steps, scale.optimizer, scale.learning_rate, scale.schedule, precision
+            steps, scale.optimizer, scale.learning_rate, scale.schedule, precision
         )
+        wild = load("wild", "train") if row.wild else None
+        count = scale.batch_size // 2 if row.wild else scale.batch_size
+        batch_at = partial(_batch_at, train_set, wild, count, seed, device)
         losses = partial(_losses, row=row, scale=scale)
-        batch_at = partial(_batch_at, train_set, scale.batch_size, seed, device)
         identity = folder.name
         train_network(network, batch_at, losses, config, folder, device, row.id, position, identity)
         save_weights(folder / "weights.safetensors", network, identity)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     load_weights(folder / "weights.safetensors", network, folder.name)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    result = evaluate(network, train_set, test_set, row.weak, scale, device)
-    tensors = {name: getattr(result, name) for name in ("joints_mm", "keypoints_px", "depth")}
-    with replacing(folder / "predictions.safetensors") as temporary:
-        save_file({k: v.contiguous() for k, v in (tensors | result.per_sample).items()}, temporary)
-    means = {name: float(values.nanmean()) for name, values in result.per_sample.items()}
-    means |= {"scale_mm": result.scale_mm, "oracle_scale_mm": result.oracle_scale_mm}
+    means: dict[str, Any] = {}
+    for domain, split in row.tests().items():
+        result = evaluate(network, train_set, load(domain, split), row.weak, scale, device)
+        tensors = {name: getattr(result, name) for name in ("joints_mm", "keypoints_px", "depth")}
+        tensors = {k: v.contiguous() for k, v in (tensors | result.per_sample).items()}
+        with replacing(folder / _predictions(domain)) as temporary:
+            save_file(tensors, temporary)
+        found = {name: float(values.nanmean()) for name, values in result.per_sample.items()}
+        found |= {"scale_mm": result.scale_mm, "oracle_scale_mm": result.oracle_scale_mm}
+        means |= found if domain == "studio" else {domain: found}
     _write(folder / "metrics.json", json.dumps(means, indent=1))
 
 
-def _losses(output: Any, batch: PoseBatch, *, row: Row, scale: Scale) -> dict[str, Tensor]:
+def _losses(output: Any, batch: Any, *, row: Row, scale: Scale) -> dict[str, Tensor]:
+    if row.wild:
+        return mixed_volume_losses(output, batch, row.wild == "ordinal", scale)
     return LOSSES[row.network](output, batch, row.weak, scale)
 
 
 def _batch_at(
-    dataset: PoseDataset, batch_size: int, seed: int, device: str, step: int
-) -> PoseBatch:
+    dataset: PoseDataset,
+    wild: PoseDataset | None,
+    batch_size: int,
+    seed: int,
+    device: str,
+    step: int,
+) -> PoseBatch | MixedBatch:
     """The augmented batch of a step: every epoch in an order of its own, all of it seeded."""
-    generator = torch.Generator().manual_seed(int(digest([seed, "augment", step]), 16))
+    batch = _augmented(dataset, batch_size, seed, device, step, "augment")
+    if wild is None:
+        return batch
+    return MixedBatch(batch, _augmented(wild, batch_size, seed, device, step, "augment wild"))
+
+
+def _augmented(
+    dataset: PoseDataset, batch_size: int, seed: int, device: str, step: int, purpose: str
+) -> PoseBatch:
+    generator = torch.Generator().manual_seed(int(digest([seed, purpose, step]), 16))
     return augment(
         dataset.batch(batch_indices(len(dataset), batch_size, seed, step), device), generator
     )
@@ -339,72 +299,23 @@ def train(
         if not is_done(row, scale, seed, mocap, precision)
     ]
     # Long runs first, so that the last ones to finish are short.
-    pending.sort(key=lambda item: -get_row(item[0]).stacks)
+    pending.sort(key=lambda item: (not get_row(item[0]).wild, -get_row(item[0]).stacks))
     for seed in dict.fromkeys(seed for _, seed in pending):
-        for split in ("train", "test"):
-            synthetic.load("studio", split, scale, seed, mocap=mocap, device=place)
-    count = jobs or (_cores() if place == "cpu" else 1)
+        for domain, split in _data([row for row, _ in pending]):
+            synthetic.load(domain, split, scale, seed, mocap=mocap, device=place)
+    count = jobs or (cores() if place == "cpu" else 1)
     one = partial(run, scale=scale, device=place, mocap=mocap, precision=precision)
     if min(count, len(pending)) <= 1:
         for row, seed in pending:
             one(row, seed=seed)
         return
-    _side_by_side(one, pending, min(count, len(pending)))
+    side_by_side(one, pending, min(count, len(pending)))
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _side_by_side(one: Any, pending: list[tuple[str, int]], count: int) -> None:
-    """Train in worker processes; on any failure, or Ctrl-C, end them all and leave checkpoints."""
-    context = multiprocessing.get_context("spawn")
-    lock, places = context.RLock(), context.Queue()
-    tqdm.set_lock(lock)
-    for place in range(count):
-        places.put(place)
-    pool = ProcessPoolExecutor(count, context, initializer=_start_worker, initargs=(lock, places))
-    bar = tqdm(total=len(pending), desc="networks", position=count, disable=None)
-    try:
-        for future in as_completed([pool.submit(_work, one, *item) for item in pending]):
-            future.result()
-            bar.update()
-    except BrokenProcessPool as error:
-        raise InputError(
-            "training: a worker process was killed, expected it to finish; was there too little"
-            " memory? The same command continues, --jobs 1 needs the least memory"
-        ) from error
-    finally:
-        bar.close()
-        # after a failure, what is under way is not waited for
-        for process in list((pool._processes or {}).values()) if sys.exc_info()[0] else ():
-            process.terminate()
-        pool.shutdown(cancel_futures=True)
-
-
-_line = 0
-
-
-def _start_worker(lock: Any, places: Any) -> None:
-    global _line
-    # Ctrl-C reaches the parent, which ends its workers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    tqdm.set_lock(lock)
-    torch.set_num_threads(1)
-    _line = places.get()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed ends too, and leaves its run to the next command."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(one: Any, row: str, seed: int) -> None:
-    one(row, seed=seed, position=_line)
+def _data(rows: Sequence[str]) -> dict[tuple[str, str], None]:
+    """The splits that training and testing rows needs, each once."""
+    specs = [get_row(row) for row in rows]
+    needed = [("studio", row.train_split) for row in specs]
+    needed += [("wild", "train") for row in specs if row.wild]
+    needed += [test for row in specs for test in row.tests().items()]
+    return dict.fromkeys(needed)

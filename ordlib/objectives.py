@@ -22,7 +22,7 @@ from ordlib import losses as L
 from ordlib.errors import InputError
 from ordlib.networks import CoordinateNet, DepthNet, VolumeNet
 from ordlib.relations import relations_from_depth
-from ordlib.sample import PoseBatch
+from ordlib.sample import MixedBatch, PoseBatch
 from ordlib.scales import Scale
 from ordlib.skeleton import H36M17
 from ordlib.volume import bin_centres_mm, decode_xy, expected_depth, marginals
@@ -120,6 +120,21 @@ def _full_volume(scores: Tensor, q_xy: Tensor, batch: PoseBatch, scale: Scale) -
     bins = bin_centres_mm(scores.shape[2]).to(q_xy)
     q_z = L.gaussian_line(depth_target(batch), bins, scale.sigma * float(bins[1] - bins[0]))
     return {"volume": L.volume_cross_entropy(scores, q_xy, q_z, batch.visible)}
+
+
+def mixed_volume_losses(
+    output: tuple[Tensor, ...], batch: MixedBatch, ordinal: bool, scale: Scale
+) -> dict:
+    """Section 4.2: full supervision where there is 3D truth, weak supervision elsewhere.
+
+    Args:
+        ordinal: whether the weak images' relations are used, or their 2D keypoints alone.
+    """
+    count = len(batch.full)
+    full = volume_losses(tuple(s[:count] for s in output), batch.full, False, scale)
+    weak = volume_losses(tuple(s[count:] for s in output), batch.weak, True, scale)
+    terms = {**full, "heatmap": weak["heatmap"]}
+    return {**terms, "rank": scale.mixed_rank_weight * weak["rank"]} if ordinal else terms
 
 
 def _mean_depth_mm(p_z: Tensor) -> Tensor:

@@ -49,6 +49,24 @@ class PoseBatch:
         return replace(self, **moved)
 
 
+@dataclass(frozen=True)
+class MixedBatch:
+    """Images with 3D ground truth beside images with weak labels (Section 4.2).
+
+    Attributes:
+        full: a batch with `joints_mm`.
+        weak: a batch with 2D keypoints and ordinal relations.
+    """
+
+    full: PoseBatch
+    weak: PoseBatch
+
+    @property
+    def images(self) -> UInt8[Tensor, "batch 3 height width"]:
+        """All images, those with 3D ground truth first."""
+        return torch.cat([self.full.images, self.weak.images])
+
+
 @runtime_checkable
 class PoseDataset(Protocol):
     """What every data set offers; samples are made when asked for.

@@ -17,12 +17,14 @@ class Scale:
         depth_bins: bins of the volume over +-1 m.
         train_images, test_images: rendered images per domain and split.
         steps: optimiser steps of a network of Table 1.
+        mixed_steps: those of a network trained on two kinds of images, half of each batch each.
         batch_size, optimizer, learning_rate, schedule: see `training.TrainingConfig`.
         seeds: how many seeds the published results of this scale average.
         keypoint_weight: lambda of Section 3.2, for keypoints as fractions of the crop.
         heatmap_loss: `l2` (Section 3.3) or `cross_entropy` between marginal heatmaps.
         heatmap_weight: lambda of Section 3.3.
         ranking_unit_mm: see `losses.RANKING_UNIT_MM`.
+        mixed_rank_weight: weight of the ranking loss beside full supervision.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Scale:
     train_images: int
     test_images: int
     steps: int
+    mixed_steps: int
     batch_size: int = 8
     optimizer: str = "adam"
     learning_rate: float = 3e-3
@@ -42,6 +45,7 @@ class Scale:
     heatmap_loss: str = "cross_entropy"
     heatmap_weight: float = 4.0
     ranking_unit_mm: float = RANKING_UNIT_MM
+    mixed_rank_weight: float = 1.0
 
     @property
     def heatmap_size(self) -> int:
@@ -60,12 +64,12 @@ class Scale:
 SCALES = {
     scale.name: scale
     for scale in (
-        Scale("smoke", 32, 16, 2, 8, train_images=96, test_images=48, steps=12),
-        Scale("quick", 64, 64, 3, 16, train_images=10_000, test_images=2_000, steps=1_600),
-        Scale("desk", 64, 64, 3, 16, train_images=30_000, test_images=2_000, steps=8_000, seeds=3),
+        Scale("smoke", 32, 16, 2, 8, 96, 48, steps=12, mixed_steps=12),
+        Scale("quick", 64, 64, 3, 16, 10_000, 2_000, steps=1_600, mixed_steps=3_200),
+        Scale("desk", 64, 64, 3, 16, 30_000, 2_000, steps=8_000, mixed_steps=16_000, seeds=3),
         Scale(
             "paper", 256, 256, 4, 64,
-            train_images=100_000, test_images=10_000, steps=300_000,
+            train_images=100_000, test_images=10_000, steps=300_000, mixed_steps=2_500_000,
             batch_size=4, optimizer="rmsprop", learning_rate=2.5e-4, schedule="constant",
             heatmap_loss="l2", heatmap_weight=100.0,
         ),

@@ -26,9 +26,10 @@ from tqdm import tqdm
 
 from ordlib.errors import InputError
 from ordlib.files import replacing
-from ordlib.sample import PoseBatch
+from ordlib.sample import MixedBatch, PoseBatch
 
 Losses = dict[str, Tensor]
+Batch = PoseBatch | MixedBatch
 LOG_POINTS = 100
 
 
@@ -91,8 +92,8 @@ def single_thread(device: str) -> Iterator[None]:
 
 def train(
     network: nn.Module,
-    batch_at: Callable[[int], PoseBatch],
-    losses: Callable[[Any, PoseBatch], Losses],
+    batch_at: Callable[[int], Batch],
+    losses: Callable[[Any, Any], Losses],
     config: TrainingConfig,
     folder: Path,
     device: str = "cpu",

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ordlib import experiments
+from ordlib import experiments, workers
 from ordlib.errors import InputError
 from ordlib.experiments import ROWS, batch_indices, get_row, is_done, run, run_folder, train
 from ordlib.published import table
@@ -110,7 +110,7 @@ def test_damaged_results_are_named(outputs: Path, name: str) -> None:
 
 def test_a_worker_that_dies_ends_all_with_one_message(outputs: Path) -> None:
     with pytest.raises(InputError, match="training: a worker process was killed"):
-        experiments._side_by_side(die, [(WEAK, 0), (FULL, 0)], 2)
+        workers.side_by_side(die, [(WEAK, 0), (FULL, 0)], 2)
 
 
 def die(row: str, seed: int, position: int) -> None:

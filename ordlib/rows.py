@@ -1,0 +1,131 @@
+"""Rows of the tables as data: which network, what supervision, which images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ordlib.errors import InputError
+from ordlib.scales import Scale, get_scale
+
+TEST_SPLITS = {"studio": "test", "shift": "test", "wild": "val"}
+"""What each domain is tested on. `wild` has no 3D ground truth: its errors are 2D and ordinal."""
+
+_STUDIO_AND_SHIFT = ("studio", "shift")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table: which network, what supervision, which data.
+
+    Attributes:
+        id: table, architecture and supervision.
+        network: `depth` (3.1), `coordinate` (3.2) or `volume` (3.3).
+        stacks: hourglasses of a volume network.
+        weak: ordinal relations and 2D keypoints instead of 3D ground truth.
+        train_split, test_split: splits of the domain `studio`.
+        wild: what images of `wild`, as many as of `studio` in each batch, are supervised with:
+            `keypoints`, `ordinal` (both) or nothing, then there are none (Section 4.2).
+        domains: which test sets it is evaluated on, `studio` first.
+        changes: fields of the scale that this row sets differently.
+    """
+
+    id: str
+    network: str
+    weak: bool
+    stacks: int = 1
+    train_split: str = "train"
+    test_split: str = "test"
+    wild: str = ""
+    domains: tuple[str, ...] = ("studio",)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def scaled(self, scale: str) -> Scale:
+        """The scale with this row's changes."""
+        return replace(get_scale(scale), **self.changes)
+
+    def tests(self) -> dict[str, str]:
+        """Test split of each domain that it is evaluated on."""
+        splits = TEST_SPLITS | {"studio": self.test_split}
+        return {domain: splits[domain] for domain in self.domains}
+
+
+_ARCHITECTURES = {
+    "depth": ("depth", 1),
+    "coordinate": ("coordinate", 1),
+    "volume1": ("volume", 1),
+    "volume2": ("volume", 2),
+}
+
+# What is chosen from at small scales, on the held-out training subject S8 alone: the loss of weak
+# volumes, and the learning rate.
+_CHOICES: dict[str, Mapping[str, Any]] = {
+    "l2": {"heatmap_loss": "l2", "heatmap_weight": 100.0},
+    "l2-1000": {"heatmap_loss": "l2", "heatmap_weight": 1000.0},
+    "cross-entropy": {},
+    "cross-entropy-1": {"heatmap_weight": 1.0},
+    "cross-entropy-16": {"heatmap_weight": 16.0},
+    "unit-31": {"ranking_unit_mm": 31.25},
+    "unit-250": {"ranking_unit_mm": 250.0},
+}
+
+_RATES = (1e-3, 3e-3, 1e-2)
+
+# Beside full supervision: how the relations of `wild` are weighted, judged on S8 and on held-out
+# images of `wild`.
+_MIXED_CHOICES: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "keypoints": ("keypoints", {}),
+    "ordinal": ("ordinal", {}),
+    "ordinal-3": ("ordinal", {"mixed_rank_weight": 3.0}),
+    "ordinal-3-unit-75": ("ordinal", {"mixed_rank_weight": 3.0, "ranking_unit_mm": 75.0}),
+}
+
+ROWS: dict[str, Row] = {
+    row.id: row
+    for row in (
+        *(
+            Row(
+                f"table1/{name}/{'weak' if weak else 'full'}",
+                network,
+                weak,
+                stacks,
+                domains=_STUDIO_AND_SHIFT if name == "volume2" and not weak else ("studio",),
+            )
+            for name, (network, stacks) in _ARCHITECTURES.items()
+            for weak in (True, False)
+        ),
+        *(
+            Row(f"table2/{wild}", "volume", False, 2, wild=wild, domains=_STUDIO_AND_SHIFT)
+            for wild in ("keypoints", "ordinal")
+        ),
+        *(
+            Row(f"choice/volume1/{name}", "volume", True, 1, "fit", "val", changes=changes)
+            for name, changes in _CHOICES.items()
+        ),
+        *(
+            Row(
+                f"choice/mixed/{name}",
+                *("volume", False, 2, "fit", "val"),
+                wild=wild,
+                domains=("studio", "wild"),
+                changes=changes,
+            )
+            for name, (wild, changes) in _MIXED_CHOICES.items()
+        ),
+        *(
+            Row(
+                f"choice/rate/{name}-{rate:g}",
+                *(kind, weak, 1, "fit", "val"),
+                changes={"learning_rate": rate},
+            )
+            for name, kind, weak in (("volume1", "volume", False), ("depth", "depth", True))
+            for rate in _RATES
+        ),
+    )
+}
+
+
+def get_row(row: str) -> Row:
+    """The row of that id. Raises InputError for any other."""
+    if row not in ROWS:
+        raise InputError(f"row: expected one of {', '.join(ROWS)}, found {row!r}")
+    return ROWS[row]

@@ -1,0 +1,102 @@
+"""Mixed training: what reaches which loss, and which data reach training at all."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ordlib import experiments, synthetic
+from ordlib.errors import InputError
+from ordlib.experiments import ROWS, run
+from ordlib.objectives import build, mixed_volume_losses, volume_losses
+from ordlib.sample import MixedBatch
+from ordlib.scales import get_scale
+
+ROW = "table2/ordinal"
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """One root of results for the tests of this file, so that each split is made once."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("outputs")
+        patch.setenv("ORDLIB_OUTPUTS", str(folder))
+        yield folder
+
+
+@pytest.fixture
+def batch(outputs) -> MixedBatch:
+    studio = synthetic.load("studio", "train", "smoke", 0).batch([0, 1, 2])
+    return MixedBatch(studio, synthetic.load("wild", "train", "smoke", 0).batch([5, 6]))
+
+
+def test_each_half_gets_its_own_supervision(batch):
+    scale = replace(get_scale("smoke"), mixed_rank_weight=3.0)
+    network = build("volume", 2, scale, 0).eval()
+    output = network(batch.images)
+    terms = mixed_volume_losses(output, batch, True, scale)
+    full = volume_losses(network(batch.full.images), batch.full, False, scale)
+    weak = volume_losses(network(batch.weak.images), batch.weak, True, scale)
+    expected = {
+        "volume": full["volume"], "heatmap": weak["heatmap"], "rank": 3 * weak["rank"]
+    }  # fmt: skip
+    assert set(terms) == set(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value)
+    assert set(mixed_volume_losses(output, batch, False, scale)) == {"volume", "heatmap"}
+
+
+def test_the_weak_half_has_nothing_metric(batch):
+    assert batch.weak.joints_mm is None
+    other = replace(batch.full, joints_mm=torch.full_like(batch.full.joints_mm, torch.nan))
+    scale = get_scale("smoke")
+    output = build("volume", 1, scale, 0)(batch.images)
+    terms = mixed_volume_losses(output, MixedBatch(batch.full, batch.weak), True, scale)
+    with pytest.raises(InputError, match="q_z: expected finite values"):
+        mixed_volume_losses(output, MixedBatch(other, batch.weak), True, scale)
+    assert all(value.isfinite() for value in terms.values())
+
+
+def test_training_sees_studio_and_wild_alone(outputs, monkeypatch):
+    """Neither `shift` nor a test subject is even loaded before the weights are final."""
+    loaded, trained, load = [], experiments.train_network, synthetic.load
+
+    def recording(name, split, **options):
+        loaded.append((name, split))
+        return load(name, split, **options)
+
+    def train(network, batch_at, *rest):
+        assert isinstance(batch_at(0), MixedBatch)
+        assert loaded == [("studio", "train"), ("wild", "train")]
+        return trained(network, batch_at, *rest)
+
+    monkeypatch.setattr(experiments, "train_network", train)
+    monkeypatch.setattr(synthetic, "load", recording)
+    result = run(ROW, "smoke", device="cpu")
+    assert loaded[2:] == [("studio", "test"), ("shift", "test")]
+    assert list(result.log.columns) == ["step", "volume", "heatmap", "rank"]
+
+
+def test_results_on_both_domains(outputs):
+    result = run(ROW, "smoke", device="cpu")
+    shift = result.on("shift")
+    assert len(shift["mpjpe"]) == len(synthetic.load("shift", "test", "smoke", 0))
+    for name in ("pck3d", "auc3d", "ordinal_accuracy", "keypoint_error"):
+        mean = float(shift[name].nanmean())
+        assert result.metrics["shift"][name] == pytest.approx(mean)
+    assert not torch.equal(shift["joints_mm"], result.predictions["joints_mm"])
+    with pytest.raises(InputError, match="domain: table2/ordinal has studio, shift, found 'duo'"):
+        result.on("duo")
+
+
+def test_choices_are_judged_without_test_people():
+    rows = [row for row in ROWS.values() if row.id.startswith("choice/mixed/")]
+    assert rows
+    for row in rows:
+        assert row.tests() == {"studio": "val", "wild": "val"} and row.train_split == "fit"
+
+
+def test_wild_is_judged_by_its_annotations(outputs):
+    found = run("choice/mixed/keypoints", "smoke", device="cpu").metrics["wild"]
+    assert {"ordinal_accuracy", "keypoint_error"} < set(found)
+    assert "mpjpe" not in found
