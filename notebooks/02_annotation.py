@@ -154,7 +154,7 @@ assert reversed_order < 0.02
 first_look = annotate(wild["depth"], PERFECT, "kinematic")
 image = int((first_look.questions - 17).abs().argmin())
 batch = synthetic.load("wild", "val", scale, seed, mocap=mocap or None).batch([image])
-answers = PERFECT.asks(wild["depth"][image])
+answers = PERFECT.ask(wild["depth"][image])
 knowledge = Knowledge(torch.ones(1, 14, dtype=torch.bool))
 strategy, row = STRATEGIES["kinematic"](knowledge, LSP14), torch.zeros(1, dtype=torch.int64)
 session, states, settled = [], [], [0]
@@ -369,7 +369,7 @@ cost
 three_mm = torch.tensor([0.0, 60.0, 120.0])
 print("relations:", relations_from_depth(three_mm).tolist())
 for joints in ([0, 1, 2], [0, 2, 1]):
-    found = annotation.order_joints(PERFECT.asks(three_mm[joints]), 3)
+    found = annotation.order_joints(PERFECT.ask(three_mm[joints]), 3)
     groups = [tuple(int(three_mm[joints[j]]) for j in group) for group in found.groups]
     print("placed one by one,", [int(three_mm[j]) for j in joints], "mm: groups", groups)
 

@@ -126,7 +126,7 @@ def test_one_image_asked_by_callable_equals_many(name):
     many = ordered(depth, name)
     for image in range(0, 30, 7):
         asked = []
-        answers = PERFECT.asks(depth[image])
+        answers = PERFECT.ask(depth[image])
         ordering = order_joints(
             lambda i, j, answers=answers, asked=asked: asked.append((i, j)) or answers(i, j),
             14,
@@ -181,9 +181,34 @@ def test_counts_of_textbook_cases():
         assert 13 <= found.questions <= bound
 
 
-def test_wrong_answers_are_named():
-    with pytest.raises(InputError, match="answer: expected"):
-        order_joints(lambda i, j: 2, 3)
+@pytest.mark.parametrize("given", [2, True, np.False_, 0.5, "1", None, float("nan")])
+def test_what_is_no_answer_is_named(given):
+    with pytest.raises(InputError, match=r"answer: expected \+1, -1 or 0, found"):
+        unwrap(order_joints)(lambda i, j: given, 3)
+
+
+def test_answers_may_be_any_number_of_the_three():
+    found = order_joints(lambda i, j: np.int8(1) if i < j else -1.0, 3)
+    assert found.groups == ((0,), (1,), (2,))
+
+
+def test_an_error_of_the_annotator_is_passed_on():
+    def leaves(first, second):
+        raise EOFError("no more answers")
+
+    with pytest.raises(EOFError, match="no more answers"):
+        order_joints(leaves, 3)
+
+
+def test_nothing_to_ask():
+    one = torch.arange(14).expand(3, 14) == torch.tensor([[0], [5], [20]])
+    result = annotate(torch.full((3, 14), torch.nan).where(~one, 7.0), present=one)
+    assert result.questions.tolist() == [0, 0, 0] and len(result.pairs) == 0
+    assert result.ranks[0, 0] == 0 and (result.ranks[2] == -1).all()
+    assert result.minutes_per_image == 0
+
+
+def test_wrong_arguments_are_named():
     with pytest.raises(InputError, match="strategy: expected one of all, insertion"):
         order_joints(lambda i, j: 0, 3, "bubble")
     with pytest.raises(InputError, match="n: expected 1 or more joints, found 0"):
@@ -219,6 +244,21 @@ class TestKnowledge:
         assert knowledge.questions.tolist() == [3]
         assert knowledge.turn[0, 1, 2] == 2
 
+    def test_one_contradicting_answer_does_little_harm(self):
+        depth = 300 * torch.randn(200, 14, generator=torch.Generator().manual_seed(0))
+        result = annotate(depth, strategy="insertion")
+        knowledge = Knowledge(torch.ones(200, 14, dtype=torch.bool))
+        for image in range(200):
+            mine = result.images == image
+            for pair, answer in zip(result.pairs[mine], result.answers[mine], strict=True):
+                self.tell(knowledge, *pair.tolist(), int(answer), row=image)
+            extra = torch.triu(knowledge.turn[image] == 0, 1).nonzero()[0].tolist()
+            truth = int(result.relations[image][tuple(extra)])
+            self.tell(knowledge, *extra, -1 if truth >= 0 else 1, row=image)
+        ranks = knowledge.ranks(torch.arange(200))
+        wrong = annotation.relations_from_ranks(ranks) != result.relations
+        assert wrong.float().mean() < 0.02
+
     def test_contradicting_answers_give_the_consensus(self):
         knowledge = self.one(3)
         for first, second, answer in ((0, 1, 1), (1, 2, 1), (0, 2, -1)):
@@ -234,6 +274,14 @@ class TestKnowledge:
     def test_bad_pairs(self, pair, message):
         with pytest.raises(InputError, match=message):
             self.tell(self.one(), *pair, 1)
+
+    def test_bad_rows(self):
+        pairs, answers = torch.tensor([[0, 1], [1, 2]]), torch.tensor([1, 1])
+        for rows in ([0, 0], [0, 1], [-1, 0]):
+            with pytest.raises(InputError, match="rows: expected different images of 0 to 0"):
+                self.one().record(torch.tensor(rows), pairs, answers)
+        with pytest.raises(InputError, match="present: expected one joint or more"):
+            Knowledge(torch.ones(3, 0, dtype=torch.bool))
 
     def test_bad_answers(self):
         knowledge = Knowledge(torch.tensor([[True, True, False]]))
@@ -354,6 +402,8 @@ class TestAnnotator:
         [
             ({"noise_mm": -1.0}, "noise_mm: expected 0 or more, found -1"),
             ({"tie_mm": float("nan")}, "tie_mm: expected 0 or more, found nan"),
+            ({"hidden_bias_mm": float("inf")}, "hidden_bias_mm: expected millimetres, found inf"),
+            ({"noise_share": float("inf")}, "noise_share: expected 0 or more, found inf"),
             ({"lapses": 1.5}, "lapses: expected a share from 0 to 1, found 1.5"),
         ],
     )
@@ -401,7 +451,8 @@ class TestPrior:
         for pair, answer in (((0, 1), 1), ((2, 3), 0)):
             knowledge.record(torch.tensor([0]), torch.tensor([pair]), torch.tensor([answer]))
             fits &= relations_from_depth(poses[:, list(pair)])[:, 0, 1] == answer
-        closer, tied = (p[0] for p in belief.answer_probabilities(torch.tensor([0])))
+        closer = belief.closer_probability(torch.tensor([0]))[0]
+        tied = 1 - closer - closer.mT
         relations = relations_from_depth(poses[fits])
         errors = [
             abs(float(found[i, j]) - float((relations[:, i, j] == answer).double().mean()))
@@ -419,7 +470,7 @@ class TestPrior:
         assert prior.covariance.trace() < 0.5 * DepthPrior.learn(depth).covariance.trace()
         options = {"strategy": "informed", "prior": prior}
         with_2d = annotate(depth[:100], keypoints=7 * keypoints[:100] + 3, **options)
-        without = annotate(depth[:100], **options)
+        without = annotate(depth[:100], strategy="informed", prior=DepthPrior.learn(depth))
         assert with_2d.questions.float().mean() < without.questions.float().mean()
 
     def test_box_ignores_absent_joints(self):
@@ -428,6 +479,14 @@ class TestPrior:
         assert in_box(keypoints, present).tolist() == [[[0.0, 0.25], [1.0, 0.75], [0.5, 0.5]]]
 
     def test_bad_input(self):
+        with pytest.raises(InputError, match="prior: expected poses and a tie_mm of 0 or more"):
+            DepthPrior.learn(torch.zeros(5, 3), tie_mm=-1.0)
+        learned = DepthPrior.learn(torch.zeros(5, 3), torch.rand(5, 3, 2), steps=1)
+        with pytest.raises(InputError, match="keypoints: expected 2D joints"):
+            annotate(torch.zeros(5, 3), strategy="informed", prior=learned)
+        with pytest.raises(InputError, match="keypoints: expected finite values"):
+            points = torch.full((5, 3, 2), torch.nan)
+            annotate(torch.zeros(5, 3), strategy="informed", prior=learned, keypoints=points)
         with pytest.raises(InputError, match="depth_mm: expected finite values"):
             DepthPrior.learn(torch.full((3, 2), float("inf")))
         with pytest.raises(InputError, match=r"keypoints: expected shape \(..., 3, 2, 2\)"):
@@ -457,13 +516,25 @@ class TestGroups:
             7.0 * one_by_one.questions.float().mean().item() / 60
         )
         assert grouped.minutes_per_image < one_by_one.minutes_per_image
-        with pytest.raises(InputError, match="group_size: expected 1 or more, found 0"):
-            annotate(depth, group_size=0)
+        for size in (0, 2.5, math.nan):
+            with pytest.raises(InputError, match="group_size: expected a number of 1 or more"):
+                unwrap(annotate)(depth, group_size=size)
+        with pytest.raises(InputError, match="present: expected the shape of depth_mm"):
+            unwrap(annotate)(depth, present=torch.ones(299, 14, dtype=torch.bool))
+
+    def test_few_groups_are_small(self):
+        """Images that are far behind are served first, or they would end up alone."""
+        depth = 300 * torch.randn(200, 14, generator=torch.Generator().manual_seed(0))
+        result = annotate(depth, PERFECT, "insertion")
+        assert result.group_sizes.float().mean() > 8
 
     def test_clock_by_hand(self):
         clock = Clock(3.5, 7.0)
         assert clock.seconds(torch.tensor([50])) == pytest.approx(175.0)
         assert clock.seconds(torch.tensor([1])) == pytest.approx(7.0)
+        for wrong in ((-1.0, 2.0), (3.5, 3.0), (3.5, 176.0), (math.nan, 7.0)):
+            with pytest.raises(InputError, match="clock: expected"):
+                Clock(*wrong)
         other = Fraction(175 - 7, 49)
         assert clock.seconds(torch.tensor([50, 3])) == pytest.approx(float(175 + 7 + 2 * other))
 

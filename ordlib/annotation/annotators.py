@@ -1,5 +1,6 @@
 """Simulated annotators: what people answer when asked which of two joints is closer."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,7 @@ from jaxtyping import Bool, Float, Int8
 from torch import Generator, Tensor
 
 from ordlib.annotation.knowledge import Ask
-from ordlib.checks import require_finite, require_same_shape, require_shape
+from ordlib.checks import require_finite, require_same_shape, require_shape, single_precision
 from ordlib.errors import InputError
 
 
@@ -46,8 +47,10 @@ class SimulatedAnnotator:
     def __post_init__(self) -> None:
         for name in ("tie_mm", "noise_mm", "noise_share", "hidden_noise"):
             value = getattr(self, name)
-            if not value >= 0:
+            if not 0 <= value < math.inf:
                 raise InputError(f"{name}: expected 0 or more, found {value}")
+        if not math.isfinite(self.hidden_bias_mm):
+            raise InputError(f"hidden_bias_mm: expected millimetres, found {self.hidden_bias_mm}")
         if not 0 <= self.lapses <= 1:
             raise InputError(f"lapses: expected a share from 0 to 1, found {self.lapses}")
 
@@ -71,12 +74,12 @@ class SimulatedAnnotator:
         """
         require_shape("depth_mm", depth_mm, None, None)
         require_finite("depth_mm", depth_mm)
-        seen = depth_mm.float()
+        seen = single_precision(depth_mm)
         uncertainty = torch.ones_like(seen)
         if hidden is not None:
             require_same_shape("hidden", hidden, "depth_mm", depth_mm)
             seen = seen + self.hidden_bias_mm * hidden
-            uncertainty = uncertainty.where(~hidden, self.hidden_noise)
+            uncertainty = uncertainty.masked_fill(hidden, self.hidden_noise)
         advantage = seen.unsqueeze(-2) - seen.unsqueeze(-1)
         advantage = advantage + self._noise(advantage, uncertainty, generator)
         answer = (advantage.sign() * (advantage.abs() >= self.tie_mm)).to(torch.int8)
@@ -100,9 +103,15 @@ class SimulatedAnnotator:
         guess = torch.randint(-1, 2, answer.shape, generator=draws, dtype=torch.int8)
         return torch.where(blind, guess, answer)
 
-    def asks(self, depth_mm: Float[Tensor, " joints"], generator: Generator | None = None) -> Ask:
-        """A callable that answers about one image, for `order_joints`."""
-        answers = self.answers(depth_mm[None], generator)[0]
+    def ask(
+        self,
+        depth_mm: Float[Tensor, " joints"],
+        generator: Generator | None = None,
+        hidden: Bool[Tensor, " joints"] | None = None,
+    ) -> Ask:
+        """A callable for `order_joints` that answers about one image; see `answers`."""
+        covered = None if hidden is None else hidden[None]
+        answers = self.answers(depth_mm[None], generator, covered)[0]
         return lambda first, second: int(answers[first, second])
 
 

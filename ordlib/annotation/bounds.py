@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def weak_orderings(joints: int) -> int:
-    """Number of weak orderings of so many joints (ordered Bell or Fubini number)."""
+    """Number of weak orderings of so many joints, 0 or more (ordered Bell or Fubini number)."""
     counts = [1]
     for n in range(1, joints + 1):
         counts.append(sum(math.comb(n, k) * counts[n - k] for k in range(1, n + 1)))

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Int, Int8, Int64
 from torch import Tensor
 
 from ordlib.annotation.consensus import consensus_ranks
+from ordlib.checks import require_shape
 from ordlib.errors import InputError
 from ordlib.relations import relations_from_depth
 
@@ -66,16 +67,25 @@ class Knowledge:
             pairs that were not asked, (B, N, N).
         answers: r(i, j) of the pairs that were asked, (B, N, N).
         questions: answers taken for each image, (B,).
+
+    Raises:
+        InputError: no joints, or a mask that is not on the CPU.
     """
 
     def __init__(self, present: Bool[Tensor, "images joints"]) -> None:
+        require_shape("present", present, None, None)
         images, joints = present.shape
+        if not joints or present.device.type != "cpu":
+            raise InputError(
+                "present: expected one joint or more of each image, on the CPU, found shape"
+                f" {tuple(present.shape)} on {present.device}"
+            )
         self.present = present
-        self.closer = torch.zeros(images, joints, joints, dtype=torch.bool, device=present.device)
+        self.closer = torch.zeros(images, joints, joints, dtype=torch.bool)
         self.turn = self.closer.to(torch.int16)
         self.answers = self.closer.to(torch.int8)
-        self.questions = torch.zeros(images, dtype=torch.int64, device=present.device)
-        self.tied = self.closer | torch.eye(joints, dtype=torch.bool, device=present.device)
+        self.questions = torch.zeros(images, dtype=torch.int64)
+        self.tied = self.closer | torch.eye(joints, dtype=torch.bool)
 
     @property
     def settled(self) -> Bool[Tensor, "images joints joints"]:
@@ -118,7 +128,7 @@ class Knowledge:
 
         Raises:
             InputError: an answer that is none of the three, a joint asked about itself or absent,
-                a pair that was asked before.
+                a pair that was asked before, an image twice or that is not there.
         """
         first, second = pairs.unbind(-1)
         self._check(rows, first, second, answers)
@@ -141,10 +151,14 @@ class Knowledge:
         return ~(known | self.tied[rows, first, second])
 
     def _check(self, rows: Tensor, first: Tensor, second: Tensor, answers: Tensor) -> None:
-        bad = (answers < -1) | (answers > 1)
+        bad = ~torch.isin(answers, answers.new_tensor([-1, 0, 1]))
         if bad.any():
-            raise InputError(f"answer: expected +1, -1 or 0, found {int(answers[bad][0])}")
-        joints = self.present.shape[1]
+            raise InputError(f"answer: expected +1, -1 or 0, found {answers[bad][0].item()}")
+        images, joints = self.present.shape
+        if len(rows.unique()) < len(rows) or not ((rows >= 0) & (rows < images)).all():
+            raise InputError(
+                f"rows: expected different images of 0 to {images - 1}, found {rows.tolist()}"
+            )
         inside = (torch.minimum(first, second) >= 0) & (torch.maximum(first, second) < joints)
         if not (inside & (first != second)).all():
             k = int((~(inside & (first != second))).nonzero()[0])
@@ -168,15 +182,13 @@ class Knowledge:
         if self.unsettled(rows).any():
             raise InputError("ordering: expected answers that settle every pair, found open pairs")
         closer, tied, part = self.closer[rows], self.tied[rows], self.present[rows]
-        before = tied & torch.ones_like(tied[0]).tril(-1)  # tied with a joint of lower index
-        leads = part & ~(before & part.unsqueeze(-2)).any(-1)
-        ranks = (closer & leads.unsqueeze(-1)).sum(-2)
-        answers, asked = self.answers[rows], self.turn[rows] > 0
-        against = (
-            (asked & (answers != closer.to(torch.int8) - closer.mT.to(torch.int8))).any(-1).any(-1)
-        )
+        ranks, _ = group_places(part, closer, tied)
+        implied = closer.to(torch.int8) - closer.mT.to(torch.int8)
+        said = torch.where(self.turn[rows] > 0, self.answers[rows], implied)
+        against = (said != implied).flatten(1).any(-1)
         if against.any():
-            ranks[against] = consensus_ranks(answers[against], asked[against], part[against])
+            everything = torch.ones_like(closer[against])
+            ranks[against] = consensus_ranks(said[against], everything, part[against])
         return ranks.masked_fill(~part, -1)
 
     def ordering(self, row: int) -> Ordering:
@@ -184,6 +196,19 @@ class Knowledge:
         ranks = self.ranks(torch.tensor([row]))[0]
         groups = [(ranks == rank).nonzero()[:, 0].tolist() for rank in range(int(ranks.max()) + 1)]
         return Ordering(tuple(map(tuple, groups)), int(self.questions[row]), len(ranks))
+
+
+def group_places(
+    chosen: Bool[Tensor, "rows joints"],
+    closer: Bool[Tensor, "rows joints joints"],
+    tied: Bool[Tensor, "rows joints joints"],
+) -> tuple[Int64[Tensor, "rows joints"], Bool[Tensor, "rows joints"]]:
+    """Place of each chosen joint's group among theirs, front to back, and the groups' first joints.
+
+    Relations among the chosen joints are settled; other joints get places of no meaning.
+    """
+    leads = chosen & ~(tied.tril(-1) & chosen.unsqueeze(-2)).any(-1)
+    return (closer & leads.unsqueeze(-1)).sum(-2), leads
 
 
 def _order(closer: Tensor, tied: Tensor, near: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 
 from ordlib.annotation.knowledge import Knowledge
 from ordlib.checks import require_finite, require_shape
+from ordlib.errors import InputError
 from ordlib.lifting import fit_depth_from_keypoints
 from ordlib.likelihoods import tie_likelihood_loss
 from ordlib.relations import relations_from_depth
@@ -58,9 +59,16 @@ class DepthPrior:
             steps, generator: of the perceptron's training.
 
         Raises:
-            InputError: shapes that do not fit, values that are not finite.
+            InputError: shapes that do not fit, no poses, values that are not finite, a negative
+                `tie_mm`.
         """
+        require_shape("depth_mm", depth_mm, None, None)
         require_finite("depth_mm", depth_mm)
+        if not (len(depth_mm) and 0 <= tie_mm < math.inf):
+            raise InputError(
+                f"prior: expected poses and a tie_mm of 0 or more, found {len(depth_mm)} poses and"
+                f" {tie_mm}"
+            )
         depth = _about_mean(depth_mm.double())
         mean = depth.mean(0)
         plain = DepthPrior(mean, _covariance(depth - mean), tie_mm)
@@ -84,10 +92,20 @@ class DepthPrior:
         present: Bool[Tensor, "images joints"],
         keypoints: Float[Tensor, "images joints 2"] | None,
     ) -> Float[Tensor, "images joints"]:
-        """Expected depths, mm, relative to their mean."""
-        if self.lifter is None or keypoints is None:
+        """Expected depths, mm, relative to their mean.
+
+        Raises:
+            InputError: a prior that was learned with 2D joints gets none, or some of another shape
+                or not finite.
+        """
+        if self.lifter is None:
             return self.mean.expand(present.shape)
+        if keypoints is None:
+            raise InputError(
+                "keypoints: expected 2D joints, as the prior was learned with, found none"
+            )
         require_shape("keypoints", keypoints, *present.shape, 2)
+        require_finite("keypoints", keypoints[present])
         return _about_mean(self.lifter(in_box(keypoints.float(), present)).double())
 
 
@@ -124,22 +142,21 @@ class Belief:
         self, prior: DepthPrior, knowledge: Knowledge, keypoints: Tensor | None = None
     ) -> None:
         self._knowledge, self._tie_mm = knowledge, prior.tie_mm
-        self._mean = prior.expected(knowledge.present, keypoints).clone()
-        self._covariance = prior.covariance.expand(*self._mean.shape, -1).clone()
+        # single precision takes half the time and asks the same questions
+        self._mean = prior.expected(knowledge.present, keypoints).float().clone()
+        self._covariance = prior.covariance.float().expand(*self._mean.shape, -1).clone()
         self._taken = torch.zeros(len(self._mean), dtype=torch.int64)
 
-    def answer_probabilities(
+    def closer_probability(
         self, rows: Int64[Tensor, " rows"]
-    ) -> tuple[Float[Tensor, "rows joints joints"], Float[Tensor, "rows joints joints"]]:
-        """Probabilities that joint i is closer than j, and that they are tied."""
+    ) -> Float[Tensor, "rows joints joints"]:
+        """Probability that joint i is closer than j; that of a tie is what is left of the two."""
         self._take_answers(rows)
         mean, covariance = self._mean[rows], self._covariance[rows]
         variance = covariance.diagonal(dim1=1, dim2=2)
-        spread = variance.unsqueeze(-1) + variance.unsqueeze(-2) - 2 * covariance
-        spread = spread.clamp_min(1.0).sqrt()
-        advantage = mean.unsqueeze(-2) - mean.unsqueeze(-1)
-        closer = torch.special.ndtr((advantage - self._tie_mm) / spread)
-        return closer, 1 - closer - closer.mT
+        spread = (variance.unsqueeze(-1) + variance.unsqueeze(-2)).sub_(covariance, alpha=2)
+        advantage = (mean.unsqueeze(-2) - mean.unsqueeze(-1)).sub_(self._tie_mm)
+        return torch.special.ndtr(advantage.mul_(spread.clamp_min_(1.0).rsqrt_()))
 
     def _take_answers(self, rows: Tensor) -> None:
         """Take in the answers given since the last call, one of each image at a time."""
@@ -161,11 +178,16 @@ class Belief:
         advantage = mean[k, second] - mean[k, first]
         low = torch.where(answer > 0, self._tie_mm, torch.where(answer < 0, -_LARGE, -self._tie_mm))
         high = torch.where(answer < 0, -self._tie_mm, torch.where(answer > 0, _LARGE, self._tie_mm))
-        new_mean, new_variance = truncated_normal(advantage, variance, low, high)
+        variance = variance.clamp_min(1.0)
+        new_mean, new_variance = truncated_normal(
+            *(x.double() for x in (advantage, variance, low, high))
+        )
         gain = with_all / variance[:, None]
-        shrink = (new_variance - variance)[:, None, None]
-        self._mean[rows] = mean + gain * (new_mean - advantage)[:, None]
-        self._covariance[rows] = covariance + gain[:, :, None] * gain[:, None] * shrink
+        shrink = (new_variance.float() - variance)[:, None]
+        self._mean[rows] = mean + gain * (new_mean.float() - advantage)[:, None]
+        self._covariance[rows] = covariance.baddbmm_(
+            (gain * shrink).unsqueeze(-1), gain.unsqueeze(-2)
+        )
 
 
 def truncated_normal(

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from numbers import Integral
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int8, Int64
 from torch import Generator, Tensor
@@ -12,6 +13,7 @@ from ordlib.annotation.annotators import PERFECT, SimulatedAnnotator
 from ordlib.annotation.knowledge import Ask, Knowledge, Ordering, relations_from_ranks
 from ordlib.annotation.prior import DepthPrior
 from ordlib.annotation.strategies import STRATEGIES, WITH_PRIOR, Strategy
+from ordlib.checks import require_same_shape, require_shape
 from ordlib.errors import InputError
 from ordlib.skeleton import LSP14, Skeleton
 
@@ -32,27 +34,40 @@ class Clock:
     grouped_s: float = 3.5
     changing_s: float = 7.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.grouped_s <= self.changing_s <= GROUP_SIZE * self.grouped_s:
+            raise InputError(
+                f"clock: expected 0 <= grouped_s <= changing_s <= {GROUP_SIZE} grouped_s, found"
+                f" {self.grouped_s} and {self.changing_s}"
+            )
+
     def seconds(self, group_sizes: Int64[Tensor, " groups"]) -> float:
         """Time for groups of questions, each about one pair: its first question is the slow one."""
         first = self.changing_s
         others = (GROUP_SIZE * self.grouped_s - first) / (GROUP_SIZE - 1)
-        return float((first - others) * len(group_sizes) + others * group_sizes.sum())
+        return (first - others) * len(group_sizes) + others * int(group_sizes.sum())
 
 
 def make_strategy(
-    name: str, knowledge: Knowledge, skeleton: Skeleton = LSP14, **prior: Any
+    name: str,
+    knowledge: Knowledge,
+    skeleton: Skeleton = LSP14,
+    prior: DepthPrior | None = None,
+    keypoints: Float[Tensor, "images joints 2"] | None = None,
 ) -> Strategy:
     """A strategy by its name in `STRATEGIES`.
 
     Args:
-        prior: `prior` and `keypoints` of the strategies that use a prior.
+        skeleton: joint set, for strategies that use its bones.
+        prior, keypoints: for the strategies `WITH_PRIOR`; others do not look at them.
 
     Raises:
         InputError: unknown name, a prior that is missing or does not fit.
     """
     if name not in STRATEGIES:
         raise InputError(f"strategy: expected one of {', '.join(STRATEGIES)}, found {name!r}")
-    return STRATEGIES[name](knowledge, skeleton, **(prior if name in WITH_PRIOR else {}))
+    given = {"prior": prior, "keypoints": keypoints} if name in WITH_PRIOR else {}
+    return STRATEGIES[name](knowledge, skeleton, **given)
 
 
 def order_joints(
@@ -61,14 +76,16 @@ def order_joints(
     strategy: str = "insertion",
     skeleton: Skeleton = LSP14,
     prior: DepthPrior | None = None,
+    keypoints: Float[Tensor, "joints 2"] | None = None,
 ) -> Ordering:
     """Ask about pairs of joints until a global weak ordering by depth can be inferred.
 
-    What is promised: the ordering agrees with every answer that was given. So if the answers are
-    those of some weak ordering, exactly that one comes out. Depths with a tie threshold need not
-    be: with 0, 60 and 120 mm and ties below 100 mm the outer two are ordered although both are tied
-    with the middle one. Then an ordering comes out that depends on which pairs were asked. The
-    strategy `all` collects every answer, and gives the ordering that disagrees with the fewest.
+    What is promised: if the answers are those of some weak ordering, exactly that one comes out.
+    Depths with a tie threshold need not be: with 0, 60 and 120 mm and ties below 100 mm the outer
+    two are ordered although both are tied with the middle one. Then an ordering comes out that
+    agrees with every answer given, and depends on which pairs were asked. The strategy `all` is the
+    exception: it collects answers that contradict each other, and gives an ordering that disagrees
+    with few of them (`consensus_ranks`).
 
     Args:
         ask: answers about a first and a second joint: +1 the first is closer, -1 it is farther, 0
@@ -77,21 +94,31 @@ def order_joints(
         strategy: a name in `STRATEGIES`.
         skeleton: joint set, for strategies that use its bones.
         prior: for strategies that use one.
+        keypoints: 2D joints of the image, for a prior that was learned with them.
 
     Raises:
         InputError: fewer than one joint, an unknown strategy, an answer that is none of the three.
+            What `ask` raises is passed on.
     """
     if n < 1:
         raise InputError(f"n: expected 1 or more joints, found {n}")
     knowledge = Knowledge(torch.ones(1, n, dtype=torch.bool))
-    chooser = make_strategy(strategy, knowledge, skeleton, prior=prior)
+    points = None if keypoints is None else keypoints[None]
+    chooser = make_strategy(strategy, knowledge, skeleton, prior, points)
     image = torch.zeros(1, dtype=torch.int64)
     while True:
         pairs = chooser.next_pairs(image)
         first, second = pairs[0].tolist()
         if first < 0:
             return knowledge.ordering(0)
-        knowledge.record(image, pairs, torch.tensor([int(ask(first, second))]))
+        knowledge.record(image, pairs, torch.tensor([_answer(ask(first, second))]))
+
+
+def _answer(given: object) -> int:
+    """An answer of `ask`; a truth value would make a tie of every "farther"."""
+    if isinstance(given, (bool, np.bool_)) or given not in (-1, 0, 1):
+        raise InputError(f"answer: expected +1, -1 or 0, found {given!r}")
+    return int(given)
 
 
 @dataclass(frozen=True)
@@ -142,7 +169,8 @@ def annotate(
     """Simulate the annotation of many images by the procedure of Section 4.1.
 
     Images that wait for the same pair are shown one after the other, at most `group_size` of them.
-    Full groups are served first; when there is none, the pair for which most images wait.
+    Full groups are served first. When there is none, the image with the fewest answers so far is,
+    in the largest group that has such an image: who is far behind would end up alone.
 
     Args:
         depth_mm: true depths of the joints; the annotator sees them, the result holds none.
@@ -151,23 +179,25 @@ def annotate(
         skeleton: joint set.
         generator: source of the annotator's errors.
         hidden: joints that the body covers.
-        present: joints to be ordered; all by default.
+        present: joints to be ordered; all by default. Depths of others may be anything.
         prior, keypoints: for strategies that use them.
         group_size: questions in a row about one pair; 1 changes the pair every time.
         clock: seconds a question.
 
     Raises:
-        InputError: arguments that do not fit, depths that are not finite.
+        InputError: arguments that do not fit, no images, depths that are not finite.
     """
-    if group_size < 1:
-        raise InputError(f"group_size: expected 1 or more, found {group_size}")
-    said = annotator.answers(depth_mm, generator, hidden)
+    if not (isinstance(group_size, Integral) and group_size >= 1):
+        raise InputError(f"group_size: expected a number of 1 or more, found {group_size}")
+    require_shape("depth_mm", depth_mm, None, None)
     part = torch.ones_like(depth_mm, dtype=torch.bool) if present is None else present
+    require_same_shape("present", part, "depth_mm", depth_mm)
+    said = annotator.answers(depth_mm.where(part, 0), generator, hidden)
     knowledge = Knowledge(part)
-    chooser = make_strategy(strategy, knowledge, skeleton, prior=prior, keypoints=keypoints)
-    log: list[tuple[Tensor, Tensor, Tensor]] = []
-    sizes: list[Tensor] = []
-    for images, pairs, counts in _groups_to_ask(chooser, len(part), part.shape[1], group_size):
+    chooser = make_strategy(strategy, knowledge, skeleton, prior, keypoints)
+    none = torch.empty(0, dtype=torch.int64)
+    log, sizes = [(none, none.view(0, 2), none.to(torch.int8))], [none]
+    for images, pairs, counts in _groups_to_ask(chooser, knowledge, group_size):
         answers = said[images, pairs[:, 0], pairs[:, 1]]
         knowledge.record(images, pairs, answers)
         log.append((images, pairs, answers))
@@ -185,12 +215,13 @@ def annotate(
 
 
 def _groups_to_ask(
-    chooser: Strategy, images: int, joints: int, group_size: int
+    chooser: Strategy, knowledge: Knowledge, group_size: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Images and pairs to ask about now, and sizes of their groups, until nothing is left to ask.
 
     The answers are to be recorded before the next step.
     """
+    images, joints = knowledge.present.shape
     pairs = torch.full((images, 2), -1)
     changed = torch.arange(images)
     while True:
@@ -205,11 +236,20 @@ def _groups_to_ask(
         _, counts = code.unique_consecutive(return_counts=True)
         served = counts // group_size * group_size
         if not served.any():
-            served = torch.where(counts == counts.max(), counts, 0)
+            served = _furthest_behind(counts, knowledge.questions[waiting])
         place = torch.arange(len(code)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
         taken = place < served.repeat_interleave(counts)
         changed = waiting[taken]
         yield changed, pairs[changed], _sizes(served[served > 0], group_size)
+
+
+def _furthest_behind(counts: Tensor, answered: Tensor) -> Tensor:
+    """How many of each group to serve: all of the one that holds the image with fewest answers."""
+    group = torch.arange(len(counts)).repeat_interleave(counts)
+    fewest = torch.full_like(counts, len(answered) + int(answered.max()))
+    fewest.scatter_reduce_(0, group, answered, "amin")
+    best = (counts - (len(answered) + 1) * fewest).argmax()
+    return torch.where(torch.arange(len(counts)) == best, counts, 0)
 
 
 def _sizes(served: Tensor, group_size: int) -> Tensor:

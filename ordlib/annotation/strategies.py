@@ -1,7 +1,7 @@
 """Which pair to ask about next, until a global ordering of the joints can be inferred.
 
-A strategy looks at what is known of many images at once and names one pair for each. Nothing of its
-own changes between questions, so a session that was interrupted goes on from its answers alone.
+A strategy looks at what is known of many images at once and names one pair for each. It keeps nothing
+that cannot be rebuilt from the answers, so a session that was interrupted goes on from them.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ordlib.annotation.knowledge import Knowledge
+from ordlib.annotation.knowledge import Knowledge, group_places
 from ordlib.annotation.prior import Belief, DepthPrior
 from ordlib.checks import require_shape
 from ordlib.errors import InputError
@@ -74,8 +74,9 @@ class Insertion:
 class KinematicInsertion(Insertion):
     """Insertion from the trunk outwards that asks first about the joint's kinematic parent.
 
-    A bone is short, so the parent's group is a good guess of where a joint lies. What remains in
-    front of it or behind it is then searched from the parent's side, in steps that double.
+    A bone is short, so the parent's group is a good guess of where a joint lies. In front of it or
+    behind it, groups are then tried from the parent's side in steps that double, and by halves once
+    the joint is between two.
     """
 
     def __init__(self, knowledge: Knowledge, skeleton: Skeleton) -> None:
@@ -104,8 +105,17 @@ class KinematicInsertion(Insertion):
         near, groups = _groups(candidates, self._knowledge, rows)
         k, parent = torch.arange(len(rows)), self._parents[joint]
         beside = candidates[k, parent.clamp_min(0)] & (parent >= 0)
-        other = torch.where(beside, parent, _at(near, groups // 2))
-        return _pair(joint, other, groups > 0)
+        place = self._from_the_parent(rows, joint, groups)
+        return _pair(joint, torch.where(beside, parent, _at(near, place)), groups > 0)
+
+    def _from_the_parent(self, rows: Tensor, joint: Tensor, groups: Tensor) -> Tensor:
+        """Which of the open groups to compare a joint with that was compared with its parent's."""
+        answers = self._knowledge.answers[rows, joint]
+        asked = (self._knowledge.turn[rows, joint] > 0).sum(-1)
+        front, behind = (answers > 0).any(-1), (answers < 0).any(-1)
+        step = torch.minimum(2 ** (asked - 1).clamp_min(0) - 1, (groups - 1).clamp_min(0))
+        one_sided = torch.where(front, groups - 1 - step, step)
+        return torch.where(front ^ behind, one_sided, groups // 2)
 
 
 class Merge:
@@ -152,8 +162,8 @@ class Entropy:
         prior: DepthPrior | None = None,
         keypoints: Float[Tensor, "images joints 2"] | None = None,
     ) -> None:
-        if prior is None:
-            raise InputError("prior: expected a DepthPrior for this strategy, found none")
+        if not isinstance(prior, DepthPrior):
+            raise InputError(f"prior: expected a DepthPrior for this strategy, found {prior!r}")
         joints = knowledge.present.shape[1]
         require_shape("prior", prior.mean, joints)
         self._knowledge = knowledge
@@ -162,13 +172,14 @@ class Entropy:
     def next_pairs(self, rows: Int64[Tensor, " rows"]) -> Int64[Tensor, "rows 2"]:
         """See Strategy.next_pairs."""
         open_pairs = self._knowledge.unsettled(rows).triu(1)
-        value = self._value(*self._belief.answer_probabilities(rows))
+        value = self._value(self._belief.closer_probability(rows))
         best = value.masked_fill(~open_pairs, -torch.inf).flatten(1).argmax(-1)
         joints = open_pairs.shape[-1]
         return _pair(best // joints, best % joints, open_pairs.any(-1).any(-1))
 
-    def _value(self, closer: Tensor, tied: Tensor) -> Tensor:
-        return sum(torch.special.entr(p.clamp_min(0)) for p in (closer, tied, closer.mT))
+    def _value(self, closer: Tensor) -> Tensor:
+        tied = (1 - closer - closer.mT).clamp_min_(0)
+        return torch.special.entr(closer) + torch.special.entr(closer.mT) + torch.special.entr(tied)
 
 
 class Informed(Entropy):
@@ -181,7 +192,7 @@ class Informed(Entropy):
     two were independent.
     """
 
-    def _value(self, closer: Tensor, tied: Tensor) -> Tensor:
+    def _value(self, closer: Tensor) -> Tensor:
         behind_and_in_front = closer @ closer
         return -(behind_and_in_front + behind_and_in_front.mT)
 
@@ -193,9 +204,7 @@ def _groups(
 
     Candidates whose relations among each other are settled; all others get place -1.
     """
-    tied = knowledge.tied[rows].tril(-1) & candidates.unsqueeze(-2)
-    leads = candidates & ~tied.any(-1)
-    place = (knowledge.closer[rows] & leads.unsqueeze(-1)).sum(-2)
+    place, leads = group_places(candidates, knowledge.closer[rows], knowledge.tied[rows])
     return place.masked_fill(~leads, -1), leads.sum(-1)
 
 

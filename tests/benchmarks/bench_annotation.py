@@ -29,7 +29,7 @@ def test_images_per_second(benchmark, depth_mm, strategy):
     def one_by_one():
         draws = torch.Generator().manual_seed(0)
         for depth in depth_mm[:SINGLE]:
-            order_joints(PERSON.asks(depth, draws), 14, strategy, prior=prior)
+            order_joints(PERSON.ask(depth, draws), 14, strategy, prior=prior)
 
     with single_thread("cpu"):
         result = benchmark.pedantic(all_at_once, rounds=3)
