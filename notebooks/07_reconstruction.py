@@ -262,7 +262,7 @@ for name in convnets:
         )
 
 # %% [markdown]
-# Before the depths are blamed, look at the second column. A component that has learned all there is to learn cannot be worse on its own noise than one that sees no depths at all. Where *chosen* is above *2D alone* there, the training was too short: what is noisy is learned late. At `quick` this was the larger part of the matter, since with half the steps and a third of the learning rate the depths cost far more.
+# Before the depths are blamed, look at the second column. A component that has learned all there is to learn cannot be worse on its own noise than one that sees no depths at all. Where *chosen* is above *2D alone* there, the training was too short: what is noisy is learned late.
 #
 # What else could make depths cost something? The component weighs them by the noise that it was trained with, in which the errors of a pose are independent of what its 2D joints leave open. A ConvNet errs most where the 2D joints leave the depth open, and its errors hang together over a whole limb or body, so its depths deserve less trust there than the noise says. That is also why noise coarser than *like a ConvNet* did better on S8. And the skeletons here are poses of the same people in the same actions as the images, so that 2D joints alone say more about depth than they would on other people.
 #

@@ -1,7 +1,7 @@
 """Which pair to ask about next, until a global ordering of the joints can be inferred.
 
-A strategy looks at what is known of many images at once and names one pair for each. It keeps nothing
-that cannot be rebuilt from the answers, so a session that was interrupted goes on from them.
+A strategy looks at what is known of many images at once and names one pair for each. It keeps
+nothing that the answers do not give again, so a session that was interrupted goes on from them.
 """
 
 from collections.abc import Callable
