@@ -60,16 +60,16 @@ _TABLE_1 = (
     ("table1/volume2/full", "volume regression, two hourglasses", "fully supervised [32]", 69.77),
 )
 _TABLE_2 = (
-    ("Human3.6M", 71.9),
-    ("Human3.6M + 2D keyp", 66.6),
-    ("Human3.6M + 2D keyp + Ord", 62.1),
-    ("Human3.6M + 2D keyp + Rec", 59.1),
-    ("Human3.6M + 2D keyp + Ord + Rec", 56.2),
+    ("table1/volume2/full", "Human3.6M", 71.9),
+    ("table2/keypoints", "Human3.6M + 2D keyp", 66.6),
+    ("table2/ordinal", "Human3.6M + 2D keyp + Ord", 62.1),
+    ("table2/keypoints+rec", "Human3.6M + 2D keyp + Rec", 59.1),
+    ("table2/ordinal+rec", "Human3.6M + 2D keyp + Ord + Rec", 56.2),
 )
 _TABLE_3 = (
-    ("Human3.6M", 17.1, 6.3),
-    ("Human3.6M + 2D keyp", 44.3, 19.8),
-    ("Human3.6M + 2D keyp + Ord", 71.9, 35.3),
+    ("table1/volume2/full", "Human3.6M", 17.1, 6.3),
+    ("table2/keypoints", "Human3.6M + 2D keyp", 44.3, 19.8),
+    ("table2/ordinal", "Human3.6M + 2D keyp + Ord", 71.9, 35.3),
 )
 
 # Method, then the numbers from left to right; the last of Tables 4 to 6 is the average.
@@ -120,8 +120,8 @@ _METHOD = re.compile(r"(?P<method>[^\[(]+?)(?: \[(?P<number>\d+)\](?P<star>\*?))
 
 def _ablation(rows: Sequence[tuple], columns: Sequence[str]) -> pd.DataFrame:
     """Table 2 or 3, with what each row adds to Human3.6M as truth values of its own."""
-    frame = pd.DataFrame(rows, columns=["training", *columns])
-    for place, word in enumerate(("keyp", "Ord", "Rec"), 1):
+    frame = pd.DataFrame(rows, columns=["row", "training", *columns])
+    for place, word in enumerate(("keyp", "Ord", "Rec"), 2):
         name = {"keyp": "keypoints", "Ord": "ordinal", "Rec": "reconstruction"}[word]
         frame.insert(place, name, frame["training"].str.contains(word))
     return frame
@@ -145,9 +145,9 @@ def table(number: int) -> pd.DataFrame:
     """A table of the paper, with its rows in order and its numbers as printed.
 
     - Table 1: `row` (id in `experiments.ROWS`), `architecture`, `supervision`; `avg_error_mm`.
-    - Table 2: `training`, and the booleans `keypoints`, `ordinal`, `reconstruction`;
-      `avg_error_mm`.
-    - Table 3: text as in Table 2; `PCK3D`, `AUC`.
+    - Table 2: `row` (id in `experiments.ROWS`, `+rec` with the reconstruction component),
+      `training`, and the booleans `keypoints`, `ordinal`, `reconstruction`; `avg_error_mm`.
+    - Table 3: `row` and text as in Table 2; `PCK3D`, `AUC`.
     - Tables 4 to 7: `method`, `reference`, `venue`, `source`, then the numbers.
         - 4 and 5: the keys of `ACTIONS`, `Avg`.
         - 6: `HUMANEVA_COLUMNS`, `Avg`.

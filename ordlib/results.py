@@ -1,5 +1,6 @@
 """Tables of reproduced numbers beside published ones, with bootstrap intervals and verdicts."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -30,6 +31,8 @@ TABLE_1_COLUMNS = {
 """Column of Table 1 to metric of `evaluation.evaluate`; only the first is in the paper."""
 
 Interval = tuple[float, float, float]
+Key = tuple[str, str]
+"""A row's id and a metric."""
 
 
 @lru_cache(maxsize=2)
@@ -97,8 +100,9 @@ def table1(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
     return pd.DataFrame(records, columns=COLUMNS)
 
 
-def _weak_over_full(means: Mapping[str, Any], architecture: str) -> Any:
-    return means[f"table1/{architecture}/weak"] / means[f"table1/{architecture}/full"]
+def _weak_over_full(means: Mapping[Key, Any], architecture: str, metric: str = "mpjpe") -> Any:
+    weak, full = (f"table1/{architecture}/{kind}" for kind in ("weak", "full"))
+    return means[weak, metric] / means[full, metric]
 
 
 ARCHITECTURES = tuple(
@@ -114,19 +118,19 @@ def gaps(runs: Mapping[str, Sequence[Run]], metric: str = "mpjpe") -> pd.DataFra
         Columns `architecture`, `metric`, `published` (nan but for `mpjpe`, the only metric that the
         paper prints), `reproduced`, `ci_low`, `ci_high`.
     """
-    printed, records = _printed(metric), []
+    printed, records = _printed(), []
     for name in ARCHITECTURES:
         rows = (f"table1/{name}/weak", f"table1/{name}/full")
         interval = ratio_interval(*(per_sample(runs[row], metric) for row in rows))
-        records.append((name, metric, _weak_over_full(printed, name), *interval))
+        records.append((name, metric, _weak_over_full(printed, name, metric), *interval))
     columns = ["architecture", "metric", "published", "reproduced", "ci_low", "ci_high"]
     return pd.DataFrame(records, columns=columns)
 
 
-def _printed(metric: str) -> dict[str, float]:
-    """The paper's error of each row of Table 1; nan for a metric that it does not print."""
+def _printed() -> Mapping[Key, float]:
+    """The paper's numbers for Table 1; nan for what it does not print."""
     rows = published.table(1).set_index("row")["avg_error_mm"]
-    return {row: value if metric == "mpjpe" else np.nan for row, value in rows.items()}
+    return defaultdict(lambda: np.nan, {(row, "mpjpe"): value for row, value in rows.items()})
 
 
 @dataclass(frozen=True)
@@ -135,31 +139,30 @@ class Statement:
 
     Attributes:
         text: the statement in words.
-        quantity: from the mean error of every row to the number that is judged.
+        quantity: from the mean of every row and metric to the number that is judged.
         bound: what it is held against; None for the number that the paper's own errors give.
         above: whether the statement says that the number is above the bound, not below.
-        metric: which error; the paper prints `mpjpe` alone.
     """
 
     text: str
-    quantity: Callable[[Mapping[str, Any]], Any]
+    quantity: Callable[[Mapping[Key, Any]], Any]
     bound: float | None = None
     above: bool = False
-    metric: str = "mpjpe"
 
 
-def _largest_gap(means: Mapping[str, Any]) -> Any:
+def _largest_gap(means: Mapping[Key, Any]) -> Any:
     return np.maximum.reduce([_weak_over_full(means, name) for name in ARCHITECTURES])
 
 
-def _growth(means: Mapping[str, Any]) -> Any:
+def _growth(means: Mapping[Key, Any], metric: str) -> Any:
     """How much the ratio of the two hourglasses exceeds the largest of the others."""
-    *others, last = (_weak_over_full(means, name) for name in ARCHITECTURES)
+    *others, last = (_weak_over_full(means, name, metric) for name in ARCHITECTURES)
     return last - np.maximum.reduce(others)
 
 
-def _over(first: str, second: str, kind: str) -> Callable[[Mapping[str, Any]], Any]:
-    return lambda means: means[f"table1/{first}/{kind}"] / means[f"table1/{second}/{kind}"]
+def over(first: str, second: str, metric: str = "mpjpe") -> Callable[[Mapping[Key, Any]], Any]:
+    """The quantity of a statement: the ratio of a metric's means in two rows."""
+    return lambda means: means[first, metric] / means[second, metric]
 
 
 STATEMENTS = (
@@ -172,7 +175,12 @@ STATEMENTS = (
         for name in ARCHITECTURES
     ),
     *(
-        Statement(f"gap grows only with two hourglasses: {word}", _growth, 0.0, True, metric)
+        Statement(
+            f"gap grows only with two hourglasses: {word}",
+            partial(_growth, metric=metric),
+            0.0,
+            above=True,
+        )
         for word, metric in (
             ("error", "mpjpe"),
             ("2D given", "mpjpe_given_2d"),
@@ -180,7 +188,7 @@ STATEMENTS = (
         )
     ),
     *(
-        Statement(f"{text}, {kind}", _over(first, second, kind), 1.0)
+        Statement(f"{text}, {kind}", over(f"table1/{first}/{kind}", f"table1/{second}/{kind}"), 1.0)
         for text, first, second in (
             ("volume better than coordinates", "volume1", "coordinate"),
             ("two hourglasses better than one", "volume2", "volume1"),
@@ -208,21 +216,42 @@ def verdict(low: float, high: float, bound: float, above: bool = False) -> str:
 def judge(
     runs: Mapping[str, Sequence[Run]], statements: Sequence[Statement] = STATEMENTS
 ) -> pd.DataFrame:
+    """Statements about Table 1, see `weigh`.
+
+    Args:
+        runs: for each row id of Table 1 the runs of all seeds.
+    """
+    values = {
+        (row, metric): per_sample(runs[row], metric)
+        for row in published.table(1)["row"]
+        for metric in TABLE_1_COLUMNS.values()
+    }
+    return weigh(statements, values, _printed())
+
+
+def weigh(
+    statements: Sequence[Statement],
+    values: Mapping[Key, np.ndarray],
+    printed: Mapping[Key, float],
+) -> pd.DataFrame:
     """Each statement with its published and its reproduced number and a verdict.
 
-    All rows are resampled together, as they share their test images.
+    Everything is resampled together, as the rows share their test images.
+
+    Args:
+        values: (seeds, samples) for each row and metric, of the same test samples.
+        printed: the published means; nan where there is none.
 
     Returns:
         Columns `statement`, `published`, `bound` (with its side), `reproduced`, `ci_low`,
         `ci_high`, `verdict`.
     """
+    means = {key: np.nanmean(value, axis=1).mean() for key, value in values.items()}
+    draws = {key: _bootstrap_means(value) for key, value in values.items()}
     records = []
     for one in statements:
-        values = {row: per_sample(runs[row], one.metric) for row in _printed(one.metric)}
-        stated = float(one.quantity(_printed(one.metric)))
-        centre = one.quantity({row: np.nanmean(v, axis=1).mean() for row, v in values.items()})
-        draws = one.quantity({row: _bootstrap_means(v) for row, v in values.items()})
-        interval = _interval(centre, draws)
+        stated = float(one.quantity(printed))
+        interval = _interval(one.quantity(means), one.quantity(draws))
         bound = stated if one.bound is None else one.bound
         side = f"{'>=' if one.above else '<='} {bound:.3f}"
         judged = verdict(*interval[1:], bound, one.above)

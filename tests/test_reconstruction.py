@@ -217,6 +217,69 @@ def test_result_does_not_depend_on_units_and_is_mirrored_with_its_input(trained,
     assert not pose[:, 0].any()
 
 
+def test_component_is_trained_once_and_is_that_of_fit(outputs, monkeypatch) -> None:
+    found = reconstruction.component("smoke", 3, "cpu")
+    expected = reconstruction.fit(reconstruction.training_skeletons(SMOKE.skeletons, 3), SMOKE, 3)
+    (folder,) = (outputs / "smoke" / "runs").glob("reconstruction-studio-seed3-*")
+    assert [path.name for path in folder.iterdir()] == ["weights.safetensors"]
+
+    def refuse(*_args, **_options):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(reconstruction, "fit", refuse)
+    again = reconstruction.component("smoke", 3, "cpu")
+    assert not again.training
+    for name, value in expected.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value)
+        assert torch.equal(again.state_dict()[name], value)
+    for other in ({"seed": 4}, {"seed": 3, "domain": "wild"}):
+        with pytest.raises(AssertionError, match="trained again"):
+            reconstruction.component("smoke", device="cpu", **other)
+
+
+def test_component_of_other_settings_or_code_is_another_one(outputs, monkeypatch) -> None:
+    reconstruction.component("smoke", 0, "cpu")
+    wider = {"smoke": replace(SMOKE, steps=SMOKE.steps + 1)}
+    with monkeypatch.context() as patch:
+        patch.setattr(reconstruction, "CONFIGS", wider)
+        reconstruction.component("smoke", 0, "cpu")
+    with monkeypatch.context() as patch:
+        patch.setattr(synthetic, "fingerprint", lambda mocap=None: "other images")
+        reconstruction.component("smoke", 0, "cpu")
+    assert len(list((outputs / "smoke" / "runs").glob("reconstruction-studio-seed0-*"))) == 3
+
+
+def test_component_with_motion_capture_is_kept_apart(outputs, shared_data: Path) -> None:
+    mocap = str(shared_data / "mocap" / "cmu")
+    one, other = (reconstruction.component("smoke", 0, "cpu", poses) for poses in (mocap, None))
+    assert not torch.equal(one.last.weight, other.last.weight)
+    assert list((outputs / "smoke-mocap" / "runs").glob("reconstruction-*"))
+
+
+def test_damaged_component_is_reported(outputs) -> None:
+    reconstruction.component("smoke", 0, "cpu")
+    (path,) = (outputs / "smoke" / "runs").glob("reconstruction-*/weights.safetensors")
+    path.write_bytes(b"not weights")
+    with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights of a Recon"):
+        reconstruction.component("smoke", 0, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"scale": "tiny"}, "scale: expected one of"),
+        ({"domain": "shift"}, "split: expected one of none"),
+        ({"domain": "../x"}, "domain: expected one of"),
+        ({"seed": -1}, "seed: expected a whole number"),
+        ({"device": "abacus"}, "device: expected"),
+    ],
+)
+def test_component_refuses_what_it_cannot_train(wrong, message, outputs) -> None:
+    with pytest.raises(InputError, match=message):
+        reconstruction.component(**{"scale": "smoke", "seed": 0, **wrong})
+    assert not outputs.exists()
+
+
 @pytest.mark.parametrize("change", [{"optimizer": "sgd"}, {"schedule": "steps"}])
 def test_unknown_settings_are_refused(change, skeletons) -> None:
     with pytest.raises(InputError, match="expected"):

@@ -1,0 +1,279 @@
+"""Tables 2 and 3: what is measured, where a gain comes from, and the verdicts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ordlib import ablations, experiments, metrics, published, reconstruction, results
+from ordlib.ablations import KEYPOINTS, ORDINAL, REC, ROWS, STUDIO, Truth
+from ordlib.errors import InputError
+from ordlib.evaluation import lift
+from ordlib.experiments import Run
+from ordlib.reconstruction import CONFIGS
+from ordlib.relations import relations_from_depth
+from ordlib.scales import get_scale
+from ordlib.synthetic import DOMAINS
+
+LENGTHS = DOMAINS["studio"].limb_lengths_mm.mean(0)
+SAMPLES = 60
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory) -> Iterator[Path]:
+    """One root of results for the tests of this file."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("outputs")
+        patch.setenv("ORDLIB_OUTPUTS", str(folder))
+        yield folder
+
+
+@pytest.fixture
+def known() -> Truth:
+    people = reconstruction.training_skeletons(SAMPLES, 0)
+    relations = relations_from_depth(people.joints_mm[..., 2])
+    return Truth(
+        people.relative_mm,
+        people.keypoints_px,
+        relations,
+        torch.ones_like(relations, dtype=torch.bool),
+        people.intrinsics,
+        LENGTHS,
+    )
+
+
+def made_run(row: str, folder: Path, known: Truth, off_px: float, factor: float) -> Run:
+    """A run whose 2D is off by so many pixels and whose depths are the true ones times a factor."""
+    draws = torch.Generator().manual_seed(len(row))
+    points = known.keypoints_px + off_px * torch.randn(known.keypoints_px.shape, generator=draws)
+    pose = known.lifted(points, known.depth_mm * factor)
+    error = (points - known.keypoints_px).norm(dim=-1).mean(-1)
+    tensors = {"joints_mm": pose, "keypoints_px": points, "keypoint_error": error}
+    tensors |= {
+        "depth": known.depth_mm * factor / 125,
+        "mpjpe": metrics.mpjpe(pose, known.joints_mm),
+    }
+    folder = folder / row.replace("/", "-")
+    folder.mkdir()
+    for name in ("predictions", "predictions-shift"):
+        save_file({k: v.contiguous() for k, v in tensors.items()}, folder / f"{name}.safetensors")
+    return Run(experiments.ROWS[row], get_scale("smoke"), 0, folder)
+
+
+def made_runs(folder: Path, known: Truth, *settings: tuple[float, float]) -> dict[str, list[Run]]:
+    return {
+        row: [made_run(row, folder, known, *one)] for row, one in zip(ROWS, settings, strict=True)
+    }
+
+
+# What is measured
+
+
+def test_true_poses_have_no_error(known: Truth) -> None:
+    found = ablations.measure(known.joints_mm, known)
+    for name in ("mpjpe", "plane_error", "depth_error"):
+        assert not found[name].any()
+    assert (found["pck3d"] == 100).all() and (found["ordinal_accuracy"].nan_to_num(1) == 1).all()
+    torch.testing.assert_close(found["auc3d"], torch.full((SAMPLES,), 100 * 30 / 31))
+
+
+def test_errors_in_the_plane_and_in_depth_are_told_apart(known: Truth) -> None:
+    beside, behind = (known.joints_mm.clone() for _ in range(2))
+    beside[:, 1:, :2] += torch.tensor([30.0, 40.0])
+    behind[:, 1:, 2] += 17.0
+    plane, depth = (ablations.measure(pose, known) for pose in (beside, behind))
+    share = 16 / 17
+    torch.testing.assert_close(plane["plane_error"], torch.full((SAMPLES,), 50.0 * share))
+    assert not plane["depth_error"].any() and not depth["plane_error"].any()
+    torch.testing.assert_close(depth["depth_error"], torch.full((SAMPLES,), 16.0))
+    torch.testing.assert_close(plane["mpjpe"], plane["plane_error"])
+    torch.testing.assert_close(depth["mpjpe"], depth["depth_error"])
+
+
+def test_truth_and_measures_agree_with_what_evaluation_stored(outputs: Path) -> None:
+    run = experiments.run(KEYPOINTS, "smoke", device="cpu")
+    for domain in ("studio", "shift"):
+        known, stored = ablations.truth(run, domain), run.on(domain)
+        assert not known.joints_mm[:, 0].any()
+        found = ablations.convnet(run, domain, known)
+        for name in ("mpjpe", "reconstruction_error", "depth_error", "ordinal_accuracy"):
+            torch.testing.assert_close(
+                found[name], stored[name], rtol=1e-3, atol=0.02, equal_nan=True
+            )
+        for name in ("pck3d", "auc3d"):
+            torch.testing.assert_close(found[name], 100 * stored[name])
+        torch.testing.assert_close(
+            found["mpjpe_given_2d"], stored["mpjpe_given_2d"], rtol=1e-3, atol=0.02
+        )
+        target_px = (stored["keypoints_px"] - known.keypoints_px).norm(dim=-1).mean(-1)
+        torch.testing.assert_close(found["keypoint_error"], target_px * (100 / 32))
+
+
+@pytest.mark.parametrize("domain", ["wild", "duo", "nowhere"])
+def test_truth_is_refused_where_there_is_none(domain, outputs) -> None:
+    run = Run(experiments.ROWS[KEYPOINTS], get_scale("smoke"), 0, outputs)
+    with pytest.raises(InputError, match=r"domain: expected one with 3D truth.*found"):
+        ablations.truth(run, domain)
+
+
+def test_spread_of_compressed_depths(known: Truth, tmp_path: Path) -> None:
+    found = ablations.convnet(made_run(STUDIO, tmp_path, known, 0.0, 0.5), "studio", known)
+    for name, factor in (("depth_square", 0.25), ("depth_product", 0.5)):
+        torch.testing.assert_close(found[name], factor * found["true_square"], rtol=1e-3, atol=1.0)
+
+
+def test_given_the_truth_only_the_other_error_is_left(known: Truth, tmp_path: Path) -> None:
+    found = ablations.convnet(made_run(STUDIO, tmp_path, known, 3.0, 0.5), "studio", known)
+    floor = metrics.mpjpe(known.lifted(known.keypoints_px, known.depth_mm), known.joints_mm).mean()
+    assert floor < found["mpjpe_given_2d"].mean() < found["mpjpe"].mean()
+    assert floor < found["mpjpe_given_depth"].mean() < found["mpjpe"].mean()
+
+
+# Where a gain comes from
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "by"), [((4.0, 0.8), (1.0, 0.8), "2d"), ((0.0, 0.3), (0.0, 0.9), "depth")]
+)
+def test_a_gain_of_one_kind_has_one_source(known, tmp_path, before, after, by) -> None:
+    first = made_run(STUDIO, tmp_path, known, *before)
+    # the same directions of the 2D errors, so that they shrink and do not change
+    points = known.keypoints_px + (first.predictions["keypoints_px"] - known.keypoints_px) * (
+        after[0] / max(before[0], 1e-9)
+    )
+    second = Run(experiments.ROWS[KEYPOINTS], get_scale("smoke"), 0, tmp_path / "second")
+    pose = known.lifted(points, known.depth_mm * after[1])
+    second.folder.mkdir()
+    tensors = {"joints_mm": pose.contiguous(), "keypoints_px": points.contiguous()}
+    save_file(tensors, second.folder / "predictions.safetensors")
+    found = ablations.sources(first, second, "studio", known)
+    other = "depth" if by == "2d" else "2d"
+    for metric in ("mpjpe", "pck3d"):
+        gain, rest = (found[f"{metric}_by_{name}"].mean().item() for name in (by, other))
+        assert gain > 0
+        assert abs(rest) < 0.02 * gain
+
+
+def test_sources_add_up_and_change_sign_with_the_direction(known, tmp_path) -> None:
+    runs = made_runs(tmp_path, known, (4.0, 0.4), (2.0, 0.7), (1.0, 1.0))
+    one, two = runs[STUDIO][0], runs[ORDINAL][0]
+    there, back = (ablations.sources(*pair, "studio", known) for pair in ((one, two), (two, one)))
+    errors = [metrics.mpjpe(run.predictions["joints_mm"], known.joints_mm) for run in (one, two)]
+    total = there["mpjpe_by_2d"] + there["mpjpe_by_depth"]
+    torch.testing.assert_close(total, errors[0] - errors[1], rtol=1e-3, atol=0.2)
+    for name, value in there.items():
+        torch.testing.assert_close(value, -back[name])
+
+
+def test_shares_are_the_mean_over_both_orders(known, tmp_path) -> None:
+    runs = made_runs(tmp_path, known, (4.0, 0.4), (2.0, 0.7), (1.0, 1.0))
+    one, two = (runs[row][0].predictions for row in (STUDIO, KEYPOINTS))
+    found = ablations.sources(runs[STUDIO][0], runs[KEYPOINTS][0], "studio", known)
+
+    def error(points, depth):
+        pose = lift(points["keypoints_px"], depth["joints_mm"][..., 2], known.intrinsics, LENGTHS)
+        return metrics.mpjpe(pose, known.joints_mm)
+
+    first = error(one, one) - error(two, one)
+    last = error(one, two) - error(two, two)
+    torch.testing.assert_close(found["mpjpe_by_2d"], (first + last) / 2, rtol=1e-3, atol=0.05)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_calibration_undoes_a_wrong_scale(known, tmp_path, factor) -> None:
+    run = made_run(STUDIO, tmp_path, known, 0.0, factor)
+    found = ablations.calibrated(run, known)
+    floor = metrics.mpjpe(known.lifted(known.keypoints_px, known.depth_mm), known.joints_mm).mean()
+    assert found["mpjpe_one_scale"].mean() <= floor * 1.02
+    assert found["mpjpe_joint_scales"].mean() == pytest.approx(floor.item(), rel=0.02)
+    assert found["mpjpe_one_scale"].mean() <= run.predictions["mpjpe"].mean() + 1e-4
+
+
+# Tables and verdicts
+
+
+def _values(known: Truth, folder: Path, domain: str, *settings) -> dict[results.Key, np.ndarray]:
+    runs = made_runs(folder, known, *settings)
+    component = reconstruction.ReconstructionNet(17, CONFIGS["smoke"].width).eval()
+    return ablations.collect(runs, domain, [known], [component] if domain == "studio" else [])
+
+
+def test_tables_have_the_papers_rows_and_numbers(known, tmp_path) -> None:
+    for number, domain in ((2, "studio"), (3, "shift")):
+        (tmp_path / domain).mkdir()
+        values = _values(known, tmp_path / domain, domain, (4.0, 0.5), (2.0, 0.6), (1.0, 0.9))
+        frame = ablations.table(number, values)
+        assert list(frame.columns) == results.COLUMNS
+        assert (frame["table"] == number).all() and (frame["seeds"] == 1).all()
+        printed = published.table(number).set_index("row")
+        assert list(frame["row"].unique()) == list(printed.index)
+        for column in ("avg_error_mm",) if number == 2 else ("PCK3D", "AUC"):
+            part = frame[frame["column"] == column].set_index("row")
+            assert part["published"].to_dict() == printed[column].to_dict()
+        rest = frame[~frame["column"].isin(["avg_error_mm", "PCK3D", "AUC"])]
+        assert rest["published"].isna().all()
+        with_rec = frame[frame["row"].str.endswith(REC)]
+        assert "keypoint_error_percent" not in set(with_rec["column"])
+        mean = values[STUDIO, "depth_error"].mean()
+        where = (frame["row"] == STUDIO) & (frame["column"] == "depth_error_mm")
+        assert frame[where]["reproduced"].item() == pytest.approx(mean)
+
+
+def test_verdicts_on_table_3_follow_the_cause(known, tmp_path) -> None:
+    """First only 2D improves, then only depth: what the paper says of the two steps."""
+    values = _values(known, tmp_path, "shift", (10.0, 0.3), (1.0, 0.3), (1.0, 0.9))
+    judged = ablations.judge(3, values).set_index("statement")
+    assert (judged.drop("+ Ord raises the ordinal accuracy")["verdict"] == "reproduced").all()
+    assert judged.loc["+ 2D keypoints raises PCK3D", "published"] == pytest.approx(44.3 - 17.1)
+    assert judged.loc["+ Ord raises AUC", "published"] == pytest.approx(35.3 - 19.8)
+
+
+def test_a_step_that_gains_nothing_has_no_source(known, tmp_path) -> None:
+    values = _values(known, tmp_path, "shift", (1.0, 0.9), (10.0, 0.9), (12.0, 0.3))
+    judged = ablations.judge(3, values).set_index("statement")["verdict"]
+    for text in ("gained rather by 2D", "falls more than", "gained rather by depth"):
+        (one,) = (verdict for name, verdict in judged.items() if text in name)
+        assert one == "not reproduced"
+
+
+def test_the_papers_own_errors_reproduce_table_2() -> None:
+    printed = published.table(2).set_index("row")["avg_error_mm"]
+    values = {(row, "mpjpe"): np.full((1, 9), error) for row, error in printed.items()}
+    one, other = np.full((1, 9), 1.0), np.full((1, 9), 0.5)
+    for row, value in ((KEYPOINTS, one), (ORDINAL, other)):
+        values |= {(row, "depth_error"): value, (row, "ordinal_accuracy"): 1 - value}
+        for name in ("mpjpe_one_scale", "mpjpe_joint_scales"):
+            values[row, name] = np.full((1, 9), printed[row])
+    judged = ablations.judge(2, values)
+    assert set(judged["verdict"]) == {"reproduced"}
+    known_numbers = judged.dropna(subset="published")
+    assert len(known_numbers) == 6
+    assert known_numbers["reproduced"].to_numpy() == pytest.approx(known_numbers["published"])
+    swapped = values | {(ORDINAL + REC, "mpjpe"): np.full((1, 9), 100.0)}
+    worse = ablations.judge(2, swapped).set_index("statement")["verdict"]
+    assert worse["Rec lowers it, with Ord"] == "not reproduced"
+    assert worse["all five rows in the printed order"] == "not reproduced"
+    assert worse["Rec lowers it, without Ord"] == "reproduced"
+
+
+def test_statements_are_short_and_distinct() -> None:
+    for statements in ablations.STATEMENTS.values():
+        texts = [one.text for one in statements]
+        assert len(set(texts)) == len(texts)
+        assert max(map(len, texts)) <= 50  # pandas cuts what is longer
+
+
+def test_published_rows_are_rows_that_are_trained() -> None:
+    for number in (2, 3):
+        rows = list(published.table(number)["row"])
+        assert len(set(rows)) == len(rows)
+        assert {row.removesuffix(REC) for row in rows} == set(ROWS) <= set(experiments.ROWS)
+    frame = published.table(2)
+    assert (frame["row"].str.endswith(REC) == frame["reconstruction"]).all()
+    for row, facts in frame.set_index("row").iterrows():
+        wild = experiments.ROWS[str(row).removesuffix(REC)].wild
+        expected = "ordinal" if facts["ordinal"] else "keypoints" if facts["keypoints"] else ""
+        assert wild == expected
