@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,19 +26,48 @@ _LARGEST_SIDE = 4096
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
     """An image file, its pixels not read yet. Raises InputError for a file that is no image."""
+    with _strict(), _open(path) as file:
+        yield file
+
+
+@contextmanager
+def _strict() -> Iterator[None]:
+    """Pillow warns of images large enough to be an attack; here that is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
         raise InputError(f"{path}: expected an image file, found {found}")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of images large enough to be an attack; here that is an error
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
-                yield file
+        with Image.open(path) as file:
+            yield file
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning) as error:
         raise InputError(
             f"{path}: expected an image, found a file that is none ({error})"
         ) from error
+
+
+def broken_images(paths: Sequence[Path]) -> set[Path]:
+    """Files that cannot be decoded to the end, such as half of a JPEG file."""
+
+    def is_whole(path: Path) -> bool:
+        try:
+            with _open(path) as file:
+                file.draft("RGB", (1, 1))  # JPEG at an eighth of its size: much faster
+                file.load()
+        except InputError:
+            return False
+        return True
+
+    with _strict(), ThreadPoolExecutor() as pool:  # filters of warnings hold for all threads
+        return {
+            path for path, whole in zip(paths, pool.map(is_whole, paths), strict=True) if not whole
+        }
 
 
 def load_image(path: Path) -> Image.Image:

@@ -45,3 +45,21 @@ def truth(ranks: np.ndarray, first: str, second: str) -> str:
 def true_relations(ranks: np.ndarray) -> np.ndarray:
     """r(i, j) of Section 3.1 from ranks: +1 where joint i is closer."""
     return np.sign(ranks[None, :] - ranks[:, None])
+
+
+def shown(session):
+    """Image and pair of the current question by name, or None."""
+    question = session.current()
+    if question is None:
+        return None
+    return session.images[question.row].name, *(LSP14.joints[j] for j in question.pair or ())
+
+
+def answer_truly(session, ranks, count=10_000):
+    """Answer up to `count` questions from the depths; the questions."""
+    asked = []
+    while (now := shown(session)) is not None and len(asked) < count:
+        image, first, second = now
+        session.answer(truth(ranks[image], first, second), 1.0)
+        asked.append(now)
+    return asked

@@ -15,10 +15,12 @@ from labelling_folders import make_folder, true_relations, truth
 
 from ordlib.datasets import lsp_mpii_ordinal
 from ordlib.labelling import AnnotationWidget
-from ordlib.labelling.files import image_files, read_joints
+from ordlib.labelling.files import read_joints
 from ordlib.labelling.journal import active, read_journal
 from ordlib.labelling.labels import CLICK_ORDER
 from ordlib.labelling.messages import spoken
+from ordlib.labelling.photographs import image_files
+from ordlib.labelling.session import Session
 from ordlib.skeleton import LSP14, convert
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -57,10 +59,10 @@ def page(browser):
     assert failures == []
 
 
-def open_tool(folder):
+def open_tool(folder, port=0):
     """Start the real command on a folder; its process and address."""
     command = [sys.executable, "-m", "ordlib", "annotate", str(folder)]
-    options = ["--annotator", "ann", "--no-browser"]
+    options = ["--annotator", "ann", "--no-browser", "--port", str(port)]
     process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         if found := re.match(r"http://\S+", line):
@@ -73,8 +75,8 @@ def start():
     """`open_tool`; what it started ends with the test."""
     running = []
 
-    def begin(folder):
-        opened = open_tool(folder)
+    def begin(folder, port=0):
+        opened = open_tool(folder, port)
         running.append(opened[0])
         return opened
 
@@ -87,7 +89,7 @@ def start():
 def token(page):
     """Wait until the page shows a question that can be answered; its number."""
     page.wait_for_selector("main[data-busy=false][data-token]")
-    return int(page.get_attribute("main", "data-token"))
+    return int(page.get_attribute("main", "data-token").rpartition("-")[2])
 
 
 def question(page):
@@ -111,7 +113,7 @@ def give(page, answer, number):
         page.keyboard.press(what)
     else:
         page.click(f".answers [data-action={what}]")
-    page.wait_for_selector(f"main[data-token='{before + 1}'][data-busy=false]")
+    page.wait_for_selector(f"main[data-token$='-{before + 1}'][data-busy=false]")
 
 
 def label(page, ranks, count=10_000):
@@ -127,11 +129,20 @@ def label(page, ranks, count=10_000):
     return given
 
 
+def in_order(answers):
+    """Answers with each pair in the order of the alphabet; the page has it from left to right."""
+    other = {"closer": "farther", "farther": "closer", "ambiguous": "ambiguous"}
+    return [
+        (image, first, second, answer) if first < second else (image, second, first, other[answer])
+        for image, first, second, answer in answers
+    ]
+
+
 def in_journal(folder):
-    """Answers on disk that were not undone."""
+    """Answers on disk that were not undone, with each pair in the order of the alphabet."""
     _, events = read_journal(folder / "annotations" / "ann.jsonl")
     keys = ("image", "first", "second", "answer")
-    return [tuple(e[key] for key in keys) for e in active(events) if e["kind"] == "answer"]
+    return in_order(tuple(e[key] for key in keys) for e in active(events) if e["kind"] == "answer")
 
 
 def made_up(folder, _):
@@ -163,13 +174,13 @@ def test_three_images_from_the_first_question_to_the_last(make, tmp_path, reques
     page.keyboard.press("1")
     page.wait_for_selector(".message.error:visible")
     assert "This was not saved" in page.inner_text(".message")
-    assert in_journal(folder) == given
+    assert in_journal(folder) == in_order(given)
 
     _, address = start(folder)
     page.goto(address)
     assert token(page) == 20
     given += label(page, ranks)
-    assert in_journal(folder) == given
+    assert in_journal(folder) == in_order(given)
     assert page.inner_text("h1") == "All done"
     assert "3\nimages complete" in page.inner_text(".done")
 
@@ -199,6 +210,26 @@ def check_export(exported, folder, ranks):
     assert convert(batch.keypoints_px, data.skeleton, LSP14).shape == (len(images), 14, 2)
 
 
+def test_the_left_key_is_the_left_marker(tmp_path, page, start):
+    ranks = make_folder(tmp_path)
+    _, address = start(tmp_path)
+    page.goto(address)
+    for number in range(12):
+        token(page)
+        image, first, second = question(page)
+        places = [marker(page, tmp_path, image, joint) for joint in (first, second)]
+        assert places[0]["x"] <= places[1]["x"]
+        give(page, truth(ranks[image], first, second), number)
+    session = Session(tmp_path, "bob")
+    journal = read_journal(tmp_path / "annotations" / "ann.jsonl")[1]
+    for event in journal:  # pairs are kept as they were asked, whatever the page showed
+        asked = session.current().pair
+        assert (event["first"], event["second"]) == tuple(LSP14.joints[j] for j in asked)
+        assert event["answer"] == truth(ranks[event["image"]], event["first"], event["second"])
+        session.answer(event["answer"], 1.0)
+    session.close()
+
+
 def test_going_back_putting_aside_and_markers(tmp_path, page, start):
     ranks = make_folder(tmp_path)
     _, address = start(tmp_path)
@@ -207,16 +238,16 @@ def test_going_back_putting_aside_and_markers(tmp_path, page, start):
     assert page.is_disabled("[data-action=back]")
     given = label(page, ranks, 4)
     page.keyboard.press("Backspace")
-    page.wait_for_selector("main[data-token='5'][data-busy=false]")
+    page.wait_for_selector("main[data-token$='-5'][data-busy=false]")
     assert question(page) == given[3][:3]
     page.keyboard.press("s")
-    page.wait_for_selector("main[data-token='6'][data-busy=false]")
+    page.wait_for_selector("main[data-token$='-6'][data-busy=false]")
     assert question(page)[0] != given[3][0]
     image, first, second = question(page)
     canvas = page.locator("canvas")
     canvas.click(position=marker(page, tmp_path, image, second))
-    page.wait_for_selector("main[data-token='7'][data-busy=false]")
-    assert in_journal(tmp_path) == [*given[:3], (image, first, second, "farther")]
+    page.wait_for_selector("main[data-token$='-7'][data-busy=false]")
+    assert in_journal(tmp_path) == in_order([*given[:3], (image, first, second, "farther")])
     page.keyboard.press("?")
     assert page.is_visible(".help")
     page.keyboard.press("1")  # closes the help and answers nothing
@@ -224,6 +255,54 @@ def test_going_back_putting_aside_and_markers(tmp_path, page, start):
     page.keyboard.press("z")
     label(page, ranks)
     assert "All done" in page.inner_text("h1")
+
+
+def pixels(page):
+    """What the canvas shows."""
+    return page.locator("canvas").screenshot()
+
+
+def test_another_folder_at_the_same_address(tmp_path, browser, page, start):
+    """Neither its images nor its questions are mistaken for those of the first."""
+    for name, seed in (("one", 1), ("two", 2)):
+        make_folder(tmp_path / name, ("a.png", "b.png"), seed=seed)
+    process, address = start(tmp_path / "one")
+    page.goto(address)
+    token(page)
+    first = pixels(page)
+    process.kill()
+    process.wait()
+    start(tmp_path / "two", address.rstrip("/").rpartition(":")[2])
+    page.keyboard.press("1")
+    page.wait_for_selector(".message.notice:visible")
+    assert in_journal(tmp_path / "two") == []
+    page.keyboard.press("s")
+    page.wait_for_selector("main[data-token$='-1'][data-busy=false]")
+    page.keyboard.press("b")  # the first image again, without the notice
+    page.wait_for_selector("main[data-token$='-2'][data-busy=false]")
+    stale = pixels(page)
+    page.goto(address)
+    token(page)
+    fresh = browser.new_page(viewport=page.viewport_size)
+    fresh.goto(address)
+    token(fresh)
+    assert stale == pixels(page) == pixels(fresh) != first
+    fresh.close()
+
+
+def test_try_again_after_a_kill_keeps_the_answer(tmp_path, page, start):
+    make_folder(tmp_path)
+    process, address = start(tmp_path)
+    page.goto(address)
+    token(page)
+    process.kill()
+    process.communicate()
+    page.keyboard.press("1")
+    page.wait_for_selector(".message.error:visible")
+    start(tmp_path, address.rstrip("/").rpartition(":")[2])
+    page.click("[data-action=again-send]")
+    page.wait_for_selector("main[data-token$='-1'][data-busy=false]")
+    assert len(in_journal(tmp_path)) == 1
 
 
 def marker(page, folder, image, joint):
@@ -279,7 +358,7 @@ def test_the_widget_shows_the_same_page(tmp_path, page):
     page.expose_function("toKernel", to_kernel)
     page.evaluate(RUN_WIDGET, [widget._esm, widget._css])
     root = page.locator(".ordlib-annotate")
-    page.wait_for_selector(".ordlib-annotate[data-token='0'][data-busy=false]")
+    page.wait_for_selector(".ordlib-annotate[data-token$='-0'][data-busy=false]")
     assert root.get_attribute("data-lm-suppress-shortcuts") == "true"
     page.keyboard.press("1")  # not for the widget as long as it has no focus
     root.focus()
@@ -288,7 +367,7 @@ def test_the_widget_shows_the_same_page(tmp_path, page):
         answer = truth(ranks[question(page)[0]], *question(page)[1:])
         page.keyboard.press(WAYS[answer][0].split()[1])
         count += 1
-        page.wait_for_selector(f".ordlib-annotate[data-token='{count}'][data-busy=false]")
+        page.wait_for_selector(f".ordlib-annotate[data-token$='-{count}'][data-busy=false]")
     assert len(in_journal(tmp_path)) == count == widget.session.progress()["answers"]
     assert widget.session.progress()["complete"] == 3
     page.evaluate("window.unmount()")
@@ -313,7 +392,7 @@ def test_joints_are_clicked_where_no_file_has_them(tmp_path, page, start):
             x = box["width"] / 2 + (point[0] - 60) * zoom
             y = box["height"] / 2 + (point[1] - 80) * zoom
             page.locator("canvas").click(position={"x": x, "y": y})
-        page.wait_for_selector(f"main[data-token='{number + 1}'][data-busy=false]")
+        page.wait_for_selector(f"main[data-token$='-{number + 1}'][data-busy=false]")
     page.wait_for_selector("main[data-phase=pair]")
     _, events = read_journal(tmp_path / "annotations" / "ann.jsonl")
     clicked = {event["joint"]: event["point"] for event in events}

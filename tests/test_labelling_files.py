@@ -14,7 +14,8 @@ from PIL import Image
 from scipy.io import loadmat, savemat
 
 from ordlib.errors import InputError
-from ordlib.labelling.files import export, image_files, read_joints, write_joints
+from ordlib.labelling.files import export, read_joints, write_joints
+from ordlib.labelling.photographs import image_files
 from ordlib.skeleton import LSP14
 
 NAMES = ("im0001.jpg", "im0002.jpg", "im0003.jpg")
@@ -41,10 +42,10 @@ def test_images_may_lie_in_a_subfolder(tmp_path):
     assert image_files(tmp_path) == [tmp_path / "images" / "a.jpg"]
 
 
-@pytest.mark.parametrize("name", ["empty", "absent"])
-def test_a_folder_without_images_is_an_error(tmp_path, name):
+@pytest.mark.parametrize(("name", "found"), [("empty", "none"), ("absent", "no such folder")])
+def test_a_folder_without_images_is_an_error(tmp_path, name, found):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=rf"{name}: expected images .* found none"):
+    with pytest.raises(InputError, match=rf"{name}: expected .*images.* found {found}"):
         image_files(tmp_path / name)
 
 
@@ -71,7 +72,7 @@ def test_lspet_leaves_out_joints_flagged_0(tmp_path, images, version):
     assert (found.present.numpy() == (flags == 1)).all() and found.missing == 2
     assert found.keypoints_px.numpy()[flags == 1] == pytest.approx(points[flags == 1] + 0.5, 1e-4)
     assert not found.keypoints_px[1, 4].any()
-    assert found.problems() == "2 of 42 joints without a position"
+    assert found.problems() == "2 of 42 joints without a position (im0002.jpg, im0003.jpg)"
 
 
 def test_one_image_may_come_without_its_axis(tmp_path, images):
@@ -110,7 +111,8 @@ def test_joints_outside_are_left_out_and_counted(tmp_path, images):
     path = save_mat(tmp_path / "j.mat", "joints", lsp_array(points, np.zeros((3, 14))))
     found = read_joints(path, images)
     assert found.present[0, 0] and not found.present[1, 1] and not found.present[2, 2]
-    assert found.outside == 2 and found.problems() == "2 of 42 joints outside their image"
+    assert found.outside == 2
+    assert found.problems() == "2 of 42 joints outside their image (im0002.jpg, im0003.jpg)"
 
 
 def test_visibility_read_the_wrong_way_round(tmp_path, images):

@@ -17,6 +17,7 @@ from ordlib.labelling.journal import (
     active,
     journal_path,
     read_journal,
+    read_journals,
 )
 from ordlib.skeleton import LSP14
 
@@ -111,11 +112,8 @@ def test_two_cannot_write_one_journal(path):
     ("header", "message"),
     [
         (Header("bob", HEADER.images), "expected annotator 'bob', found 'ann'"),
-        (
-            Header("ann", {"a.jpg": 11, "c.jpg": 20}),
-            r"found answers about 2 others \(1 not in the folder: b\.jpg; 1 only in the folder:"
-            r" c\.jpg; 1 of another size: a\.jpg\)",
-        ),
+        (Header("ann", {"a.jpg": 11, "c.jpg": 20}), r"other files of the names a\.jpg; put"),
+        (Header("ann", {"c.jpg": 20}), r"the 1 images of this folder, .* about others \(a\.jpg\)"),
         (
             Header("ann", HEADER.images, joints=LSP14.joints[::-1]),
             "expected the joints head_top, neck.*found right_ankle, right_knee",
@@ -148,7 +146,15 @@ def _changed(**changes):
         (_changed(answer=["closer"]), "line 3: expected an answer"),
         (_changed(seconds=float("nan")), "line 3: expected seconds of 0 or more, found nan"),
         (_changed(seconds=True), "line 3: expected seconds of 0 or more, found True"),
-        (lambda event: {"format": FORMAT, **vars(HEADER)}, "line 3: expected an event of kind"),
+        (
+            lambda event: {"format": FORMAT, **vars(HEADER), "annotator": "bob"},
+            "line 3: expected answers of one annotator, 'ann', found 'bob'",
+        ),
+        (
+            lambda event: {"format": FORMAT, **vars(HEADER), "strategy": "all"},
+            "line 3: expected the joints and the strategy of line 1, found others",
+        ),
+        (_changed(joints=3), "line 3: expected a digest of joints, found 3"),
         (lambda event: 7, "line 3: expected an event of kind"),
     ],
 )
@@ -169,12 +175,73 @@ def test_answers_of_two_annotators_in_one_file_are_refused(path, tmp_path):
     other.append("answer", **ANSWER, seconds=1)
     other.close()
     path.write_bytes(path.read_bytes() + other.path.read_bytes())
-    with pytest.raises(InputError, match="line 5: expected an event"):
+    with pytest.raises(InputError, match="line 5: expected answers of one annotator, 'ann'"):
         Journal(path, HEADER)
     without_header = other.path.read_bytes().split(b"\n", 1)[1]
     written_before = path.read_bytes()[: -len(other.path.read_bytes())]
     path.write_bytes(written_before + without_header)
     with pytest.raises(InputError, match="'ann', found 'bob'; each annotator has a file"):
+        Journal(path, HEADER)
+
+
+def test_images_may_join_and_be_gone(path):
+    events = written(path)
+    first = Journal(path, HEADER)
+    first.close()
+    later = Journal(path, Header("ann", {"a.jpg": 10, "c.jpg": 30}))
+    later.append("skip", image="c.jpg")
+    later.close()
+    assert later.id == first.id
+    header, found = read_journal(path)
+    assert header.images == later.header.images == {"a.jpg": 10, "b.jpg": 20, "c.jpg": 30}
+    assert found[:3] == events and found[3]["n"] == 4
+    size = path.stat().st_size
+    Journal(path, HEADER).close()  # c.jpg is gone: nothing to say
+    assert path.stat().st_size == size
+
+
+def test_an_image_without_answers_may_change(path):
+    written(path)
+    changed = Header("ann", {"a.jpg": 10, "b.jpg": 21})
+    Journal(path, changed).close()
+    assert read_journal(path)[0].images["b.jpg"] == 21
+
+
+def test_a_journal_takes_the_place_of_an_open_one_and_keeps_its_lock(path):
+    first = Journal(path, HEADER)
+    second = Journal(path, HEADER, instead_of=first)
+    first.close()
+    with pytest.raises(InputError, match="nobody has open"):
+        Journal(path, HEADER)
+    second.append("skip", image="b.jpg")
+    second.close()
+    third = Journal(path, HEADER, instead_of=second)  # closed: opened anew
+    assert [event["kind"] for event in third.events] == ["skip"]
+    third.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f"{FORMAT[:-1]}2", "expected .*version 1', found .*version 2', made by a newer ordlib"),
+        (f"{FORMAT[:-1]}x", "expected a format"),
+    ],
+)
+def test_a_journal_of_a_later_version(path, content, message):
+    path.parent.mkdir()
+    path.write_text(json.dumps({"format": content}) + "\n")
+    with pytest.raises(InputError, match=message):
+        Journal(path, HEADER)
+
+
+def test_a_folder_or_nested_brackets_in_place_of_a_journal(path):
+    path.mkdir(parents=True)
+    with pytest.raises(InputError, match=r"ann\.jsonl: could not be written: Is a directory"):
+        Journal(path, HEADER)
+    assert read_journals(path.parents[1], []) == {}
+    path.rmdir()
+    path.write_text("[" * 60_000 + "\n")
+    with pytest.raises(InputError, match="line 1: expected JSON"):
         Journal(path, HEADER)
 
 

@@ -1,5 +1,6 @@
 """The server and the widget: what they send, and whom they refuse."""
 
+import gc
 import json
 import signal
 import socket
@@ -12,8 +13,10 @@ import pytest
 from labelling_folders import make_folder
 
 from ordlib.cli import main
+from ordlib.errors import InputError
 from ordlib.labelling import AnnotationWidget
 from ordlib.labelling.journal import read_journal
+from ordlib.labelling.session import Session
 
 
 class Tool:
@@ -74,16 +77,31 @@ def test_pages_and_images(tool, folder):
     for row, (name, kind) in enumerate(
         [("a.png", "image/png"), ("b sofa.jpg", "image/jpeg"), ("ü jump.JPG", "image/jpeg")]
     ):
-        status, headers, body = tool.fetch(f"image/{row}")
+        image = key_of(tool, row)
+        status, headers, body = tool.fetch(image)
         assert (status, headers.get_content_type()) == (200, kind)
         assert body == (folder / name).read_bytes()
 
 
+def key_of(tool, row):
+    """Address of an image, as the page asks for it."""
+    state = tool.say(type="state")
+    known = {image["row"]: image["key"] for image in [state["image"], *state["upcoming"]]}
+    return f"image/{row}?{known[row]}"
+
+
 @pytest.mark.parametrize(
-    "path", ["image/3", "image/-1", "image/../joints.json", "joints.json", "../a.png", "page.html"]
+    "path",
+    [
+        *("image/3", "image/0", "image/0?0123456789ab", "image/-1", "image/../joints.json"),
+        *("joints.json", "../a.png", "page.html"),
+    ],
 )
 def test_nothing_else_is_served(tool, path):
-    assert tool.fetch(path)[0] == 404
+    status, headers, body = tool.fetch(path)
+    assert status == 404 and body.startswith(b"404: ")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil", "[::1]:80"])
@@ -100,7 +118,8 @@ def test_other_sites_cannot_answer(tool):
         assert tool.fetch("message", data, Origin=origin, **good)[0] == 403
     assert tool.fetch("message", data, Origin=tool.url.rstrip("/"), **good)[0] == 200
     assert tool.fetch("message", data, Content_Type="text/plain")[0] == 415
-    assert tool.fetch("message", b"{", **good)[0] == 400
+    for broken in (b"{", b"[" * 60_000):
+        assert tool.fetch("message", broken, **good)[0] == 400
 
 
 def test_only_this_machine_is_listened_to(tool):
@@ -118,10 +137,10 @@ def test_only_this_machine_is_listened_to(tool):
 
 def test_an_answer_is_on_the_disk_when_the_page_hears_of_it(folder):
     tool = Tool(folder, "--annotator", "quick")
-    token = tool.say(type="state")["token"]
+    said = tool.say(type="state")
     for count in range(5):
-        said = tool.say(type="answer", answer="closer", seconds=1, token=token + count)
-        assert said["token"] == token + count + 1
+        said = tool.say(type="answer", answer="closer", seconds=1, token=said["token"])
+        assert said["token"].endswith(f"-{count + 1}")
     tool.process.kill()
     tool.process.communicate()
     assert len(read_journal(folder / "annotations" / "quick.jsonl")[1]) == 5
@@ -141,7 +160,9 @@ def test_a_taken_port_and_a_second_server_are_messages(tool, folder, capsys):
     port = tool.url.rstrip("/").rpartition(":")[2]
     command = ["annotate", str(folder), "--no-browser"]
     assert main([*command, "--annotator", "other", "--port", port]) == 2
-    assert f"--port: expected a free port, found {port}" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(
+        f"--port: expected a free port, found {port}: Address already in use\n"
+    )
     assert main([*command, "--annotator", "server"]) == 2
     assert "in use by another server or notebook" in capsys.readouterr().err
 
@@ -149,7 +170,7 @@ def test_a_taken_port_and_a_second_server_are_messages(tool, folder, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["nowhere"], "nowhere: expected images (jpg, jpeg, png)"),
+        (["nowhere"], "nowhere: expected a folder of images, found no such folder"),
         ([".", "--annotator", "a/b"], "found"),
         ([".", "--joints", "none.csv"], "none.csv"),
         ([".", "--strategy", "informed"], "expected one of all, insertion, kinematic, merge"),
@@ -190,24 +211,63 @@ def test_widget_answers_messages_as_the_server_does(widget):
     (content, _), *_ = widget.sent
     assert content["id"] == 7
     assert content["reply"]["phase"] == "pair"
-    answer = {"id": 8, "type": "answer", "answer": "closer", "seconds": 2, "token": 0}
-    widget._handle_custom_msg(answer, [])
-    assert widget.sent[-1][0]["reply"]["token"] == 1
-    assert [event["answer"] for event in widget.session.journal.events] == ["closer"]
+    answer = {"id": 8, "type": "answer", "answer": "closer", "seconds": 2}
+    widget._handle_custom_msg({**answer, "token": content["reply"]["token"]}, [])
+    assert widget.sent[-1][0]["reply"]["token"].endswith("-1")
+    event = widget.session.journal.events[0]
+    left, right = (joint["name"].replace(" ", "_") for joint in content["reply"]["joints"])
+    assert {event["first"], event["second"]} == {left, right}
+    assert event["answer"] == ("closer" if event["first"] == left else "farther")
 
 
 def test_widget_sends_images_as_buffers(widget):
-    widget._handle_custom_msg({"id": 1, "type": "image", "row": 0}, [])
+    key = widget.session.photographs.keys[0]
+    widget._handle_custom_msg({"id": 1, "type": "image", "row": 0, "key": key}, [])
     assert widget.sent[-1] == ({"id": 1}, [widget.session.images[0].read_bytes()])
     widget.session.images[0].unlink()
     for row in (0, 3, -1, "0", None):
-        widget._handle_custom_msg({"id": 2, "type": "image", "row": row}, [])
+        widget._handle_custom_msg({"id": 2, "type": "image", "row": row, "key": key}, [])
         assert widget.sent[-1] == ({"id": 2}, [])
 
 
 def test_widget_shows_the_page_of_the_server(widget):
     assert "export default" in str(widget._esm)
     assert ".ordlib-annotate" in str(widget._css)
+
+
+def test_a_cell_that_fails_leaves_the_earlier_widget(widget, tmp_path):
+    for options in ({"strategy": "informed"}, {"joints": "~/none.csv"}, {"strategy": "merge"}):
+        with pytest.raises(InputError):
+            AnnotationWidget(tmp_path, annotator="ann", **options)
+    widget.session.answer("closer", 1.0)
+    with pytest.raises(InputError, match="in use by another"):
+        Session(tmp_path, "ann")
+
+
+def test_the_login_name_is_the_annotator_of_both(tmp_path, monkeypatch):
+    make_folder(tmp_path)
+    monkeypatch.setattr("getpass.getuser", lambda: "me")
+    first = AnnotationWidget(tmp_path)
+    second = AnnotationWidget(tmp_path, annotator="me")
+    second.session.answer("closer", 1.0)
+    with pytest.raises(InputError, match="closed"):
+        first.session.answer("closer", 1.0)
+    second.close()
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_widget_that_cannot_open_ends_silently(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        AnnotationWidget(tmp_path / "none")
+    gc.collect()
+
+
+def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
+    make_folder(tmp_path / "photos")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    widget = AnnotationWidget("~/photos", "ann", joints="~/photos/joints.json")
+    assert widget.session.joints_file == tmp_path / "photos" / "joints.json"
+    widget.close()
 
 
 def test_a_cell_that_is_run_again_takes_over(widget, tmp_path):

@@ -1,8 +1,11 @@
 """All annotators' answers of a folder as one data set, and as one plain file."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections import defaultdict
+from collections.abc import Container, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,17 @@ from ordlib.annotation.knowledge import relations_from_ranks
 from ordlib.errors import InputError
 from ordlib.files import replacing
 from ordlib.labelling.agreement import Agreement, agreement
-from ordlib.labelling.files import export, image_files, read_joints, write_joints
+from ordlib.labelling.files import export, write_joints
+from ordlib.labelling.joints import (
+    Clicked,
+    clicked_images,
+    find_joints,
+    joints_of,
+    labels_of,
+)
 from ordlib.labelling.journal import Event, active, read_journals
 from ordlib.labelling.labels import Labels
-from ordlib.labelling.session import find_joints, labels_of
+from ordlib.labelling.photographs import photographs
 from ordlib.skeleton import LSP14
 
 
@@ -30,12 +40,16 @@ class Exported:
         folder: the authors' layout in `lsp_dataset_original`, `joints.json`, `annotations.json`.
         images, answers: images with at least one relation, and answers that were not undone.
         agreement: between annotators; None if there is one.
+        left_out: what could not be used, in words, a line each.
+        twice: images whose joints several annotators clicked.
     """
 
     folder: Path
     images: int
     answers: int
     agreement: Agreement | None
+    left_out: list[str]
+    twice: "list[ClickedTwice]"
 
     def text(self) -> str:
         """What was written and how far annotators agree, in words."""
@@ -46,7 +60,53 @@ class Exported:
             "  joints.json           the 2D joints",
             "  annotations.json      every question, answer, annotator and time",
         ]
+        lines += self.left_out
+        if self.twice:
+            names = sorted({repr(image.exported) for image in self.twice})
+            lines.append(
+                f"joints of {len(self.twice)} images were clicked twice, up to"
+                f" {max(image.apart_px for image in self.twice):.0f} px apart; those of"
+                f" {' and '.join(names)}, who was first, are exported"
+            )
         return "\n".join([*lines, *([self.agreement.text()] if self.agreement else [])])
+
+
+@dataclass(frozen=True)
+class ClickedTwice:
+    """An image whose joints several annotators clicked.
+
+    Attributes:
+        image: file name.
+        annotators: who clicked.
+        exported: the first of them, whose joints are exported.
+        apart_px: the largest distance between two clicks for one joint.
+    """
+
+    image: str
+    annotators: list[str]
+    exported: str
+    apart_px: float
+
+
+def clicked_twice(clicks: Sequence[Clicked], names: Container[str]) -> list[ClickedTwice]:
+    """Which of the named images several annotators clicked; the clicks in the order of time."""
+    of_image: dict[str, list[Clicked]] = defaultdict(list)
+    for clicked in clicks:
+        of_image[clicked.image].append(clicked)
+    return [
+        ClickedTwice(name, [x.annotator for x in each], each[0].annotator, _apart(each))
+        for name, each in of_image.items()
+        if name in names and len(each) > 1
+    ]
+
+
+def _apart(clicks: Sequence[Clicked]) -> float:
+    pairs = (
+        (one.points[joint], other.points[joint])
+        for one, other in combinations(clicks, 2)
+        for joint in LSP14.joints
+    )
+    return max((math.dist(p, q) for p, q in pairs if p and q), default=0.0)
 
 
 def export_folder(folder: Path, joints_file: Path | None = None) -> Exported:
@@ -57,14 +117,17 @@ def export_folder(folder: Path, joints_file: Path | None = None) -> Exported:
 
     Args:
         folder: the folder that was annotated.
-        joints_file: file of 2D joints; see `ordlib.labelling.session.find_joints`.
+        joints_file: file of 2D joints; see `ordlib.labelling.joints.find_joints`.
 
     Raises:
-        InputError: no answers yet, a damaged journal, a folder that cannot be written.
+        InputError: no answers yet, a damaged journal, other joints than those that were answered
+            about, a folder that cannot be written.
     """
-    images = image_files(folder)
+    folder = folder.expanduser()
+    found = photographs(folder)
+    images = found.paths
     file = find_joints(folder, joints_file)
-    joints = read_joints(file, images) if file else None
+    joints = joints_of(found, file)
     journals = read_journals(folder, images)
     everyone = []
     for events in journals.values():
@@ -72,17 +135,24 @@ def export_folder(folder: Path, joints_file: Path | None = None) -> Exported:
         labels = labels_of(images, joints, "kinematic", journals)
         for event in events:
             labels.apply(event)
+        labels.require_same_joints(file)
         everyone.append(labels)
-    answers = sum(event["kind"] == "answer" for labels in everyone for event in labels.active)
+    answers = sum(len(labels.answers(row)) for labels in everyone for row in range(len(images)))
     if not answers:
         raise InputError(f"{folder / 'annotations'}: expected answers to export, found none")
     relations, known = map(torch.stack, zip(*(x.directions() for x in everyone), strict=True))
     target = folder / "annotations" / "export"
     together, settled = combine(relations, known)
-    _write_layout(target, images, everyone, together, settled)
+    base = labels_of(images, joints, "kinematic", journals)
+    _write_layout(target, images, base, together, settled)
     compared = _compare(list(journals), relations, known)
-    _write_plain(target / "annotations.json", images, journals, compared)
-    return Exported(target, int(settled.any(-1).any(-1).sum()), answers, compared)
+    clicked_only = [
+        path.name for k, path in enumerate(images) if joints is None or not joints.covered[k]
+    ]
+    twice = clicked_twice(clicked_images(journals), clicked_only)
+    _write_plain(target / "annotations.json", images, journals, compared, twice)
+    count = int(settled.any(-1).any(-1).sum())
+    return Exported(target, count, answers, compared, found.left_out, twice)
 
 
 def _compare(annotators: list[str], relations: Tensor, known: Tensor) -> Agreement | None:
@@ -108,21 +178,21 @@ def combine(
 
 
 def _write_layout(
-    target: Path, images: list[Path], everyone: Sequence[Labels], relations: Tensor, known: Tensor
+    target: Path, images: list[Path], base: Labels, relations: Tensor, known: Tensor
 ) -> None:
-    """The authors' layout; each image has the joints of the first annotator who knows them."""
-    first = everyone[0]
-    points, present = first.keypoints_px.clone(), first.present.clone()
-    for row in range(len(images)):
-        whose = next((labels for labels in everyone if labels.placed[row]), first)
-        points[row], present[row] = whose.keypoints_px[row], whose.present[row]
+    """The authors' layout; each image has the joints of the file, or those clicked first."""
+    points, present = base.keypoints_px, base.present
     known = known & present.unsqueeze(-1) & present.unsqueeze(-2)
     export(target, images, points, present, relations * known.to(torch.int8), known)
     write_joints(target / "joints.json", images, points, present)
 
 
 def _write_plain(
-    path: Path, images: list[Path], journals: dict[str, list[Event]], compared: Agreement | None
+    path: Path,
+    images: list[Path],
+    journals: dict[str, list[Event]],
+    compared: Agreement | None,
+    twice: list[ClickedTwice],
 ) -> None:
     """Every event of every annotator, those that were undone marked so."""
     events = []
@@ -137,6 +207,7 @@ def _write_plain(
         "annotators": list(journals),
         "answers_say": "closer: the first joint is closer to the camera than the second",
         "agreement": _plain(compared),
+        "joints_clicked_twice": [asdict(image) for image in twice],
         "events": events,
     }
     with replacing(path) as temporary:

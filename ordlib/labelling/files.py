@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Bool, Float, Int8, Int64
 from scipy.io import savemat
 from torch import Tensor
 
@@ -25,9 +25,9 @@ from ordlib.datasets import matlab
 from ordlib.errors import InputError
 from ordlib.files import replacing
 from ordlib.images import image_sizes, inside, load_image, opened
+from ordlib.labelling.photographs import some
 from ordlib.skeleton import LSP14
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
 _COLUMNS = ("image", "joint", "x", "y")
 _ORIGIN = "pixels of the upright image, the centre of the first pixel at 0.5"
 _JPEG_QUALITY = 95
@@ -41,43 +41,70 @@ class LabelledJoints:
     """2D joints of N images.
 
     Attributes:
+        names: file names of the images.
         keypoints_px: positions; zero where a joint is not present.
+        given: joints with a position in the file.
         present: joints with a position inside their image.
-        missing: joints without a position in the file.
-        outside: joints whose position lies outside their image.
+        others: what the file says about images that were not asked for, in words.
     """
 
+    names: tuple[str, ...]
     keypoints_px: Points
+    given: Bool[Tensor, "images 14"]
     present: Bool[Tensor, "images 14"]
-    missing: int
-    outside: int
+    others: str = ""
+
+    @property
+    def missing(self) -> int:
+        """Joints without a position in the file."""
+        return int((~self.given).sum())
+
+    @property
+    def outside(self) -> int:
+        """Joints whose position lies outside their image."""
+        return int((self.given & ~self.present).sum())
+
+    @property
+    def covered(self) -> Bool[Tensor, " images"]:
+        """Images that have a position for at least one joint."""
+        return self.given.any(-1)
+
+    def of(self, rows: Sequence[int]) -> "LabelledJoints":
+        """The joints of some of the images."""
+        kept = list(rows)
+        return LabelledJoints(
+            names=tuple(self.names[row] for row in kept),
+            keypoints_px=self.keypoints_px[kept],
+            given=self.given[kept],
+            present=self.present[kept],
+            others=self.others,
+        )
 
     def problems(self) -> str:
         """What is left out, in words; empty if nothing is."""
         total = self.present.numel()
-        found = ((self.missing, "without a position"), (self.outside, "outside their image"))
-        return "; ".join(f"{count} of {total} joints {what}" for count, what in found if count)
+        covered = self.covered
+        lacking = ~self.given & covered[:, None]
+        found = (
+            (int((~covered).sum()), "images without any joint", ~covered),
+            (int(lacking.sum()), f"of {total} joints without a position", lacking.any(-1)),
+            (
+                self.outside,
+                f"of {total} joints outside their image",
+                (self.given & ~self.present).any(-1),
+            ),
+        )
+        parts = [
+            f"{count} {what} ({some([self.names[row] for row in rows.nonzero()[:, 0].tolist()])})"
+            for count, what, rows in found
+            if count
+        ]
+        return "; ".join([*parts, *([self.others] if self.others else [])])
 
 
-def image_files(folder: Path) -> list[Path]:
-    """JPEG and PNG files of a folder or, if it has none, of its subfolder `images`, by name.
-
-    Raises:
-        InputError: there is none, or the folder cannot be read.
-    """
-    for place in (folder, folder / "images"):
-        try:
-            found = [p for p in place.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file()]
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise InputError(f"{place}: expected a folder, found: {error.strerror}") from error
-        if shown := sorted(path for path in found if not path.name.startswith(".")):
-            return shown
-    raise InputError(f"{folder}: expected images (jpg, jpeg, png) here or in images/, found none")
-
-
-def read_joints(path: Path, images: Sequence[Path]) -> LabelledJoints:
+def read_joints(
+    path: Path, images: Sequence[Path], sizes: Int64[Tensor, "images 2"] | None = None
+) -> LabelledJoints:
     """2D joints of image files from a `.mat`, `.json` or `.csv` file.
 
     - `.mat`, key `joints`, of shape (3, 14, images) as in LSP: the third value, 0 = visible or
@@ -90,6 +117,7 @@ def read_joints(path: Path, images: Sequence[Path]) -> LabelledJoints:
     Args:
         path: the file.
         images: image files, no name twice.
+        sizes: width and height of the images, read from them if None.
 
     Raises:
         InputError: a file that is not of these forms or belongs to other images.
@@ -99,20 +127,17 @@ def read_joints(path: Path, images: Sequence[Path]) -> LabelledJoints:
     if reader is None:
         raise InputError(f"{path}: expected a .mat, .json or .csv file, found {path.name!r}")
     _require_names(images)
-    points = reader(path, images)
-    given, seen = ~points.isnan().any(-1), inside(points, image_sizes(images))
+    points, others = reader(path, images)
+    given = ~points.isnan().any(-1)
+    seen = inside(points, image_sizes(images) if sizes is None else sizes)
     if reader is _read_mat and (given & ~seen).sum() > given.sum() / 2:
         raise InputError(
             f"{path}: expected joints inside their images, found {int((given & ~seen).sum())} of"
             f" {int(given.sum())} outside: the file of other images, or its third value is read"
             " the wrong way round"
         )
-    return LabelledJoints(
-        keypoints_px=torch.where(seen[..., None], points, 0.0),
-        present=seen,
-        missing=int((~given).sum()),
-        outside=int((given & ~seen).sum()),
-    )
+    names = tuple(image.name for image in images)
+    return LabelledJoints(names, torch.where(seen[..., None], points, 0.0), given, seen, others)
 
 
 def _require_names(images: Sequence[Path]) -> None:
@@ -125,14 +150,14 @@ def _require_names(images: Sequence[Path]) -> None:
         raise InputError(f"images: expected files, no name twice, found {name} {count} times")
 
 
-def _read_mat(path: Path, images: Sequence[Path]) -> Points:
+def _read_mat(path: Path, images: Sequence[Path]) -> tuple[Points, str]:
     table = matlab.read_joints(path, [len(LSP14)])
     usable = table.flags if table.joints_first else ~table.missing
     if (usable & table.points.isnan().any(-1)).any():
         raise InputError(f"{path}: joints: expected positions of annotated joints, found NaN")
     columns = _columns(path, images, len(table.points))
     points = torch.where(usable[..., None], table.points + matlab.ZERO_BASED, torch.nan)
-    return points[columns]
+    return points[columns], ""
 
 
 def _columns(path: Path, images: Sequence[Path], count: int) -> list[int]:
@@ -149,7 +174,7 @@ def _columns(path: Path, images: Sequence[Path], count: int) -> list[int]:
     )
 
 
-def _read_json(path: Path, images: Sequence[Path]) -> Points:
+def _read_json(path: Path, images: Sequence[Path]) -> tuple[Points, str]:
     content = _parse(path)
     names, people = (content.get("joints"), content.get("images")) if content else (None, None)
     if not isinstance(names, list) or not isinstance(people, dict):
@@ -182,7 +207,7 @@ def _parse(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _read_csv(path: Path, images: Sequence[Path]) -> Points:
+def _read_csv(path: Path, images: Sequence[Path]) -> tuple[Points, str]:
     rows = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -218,8 +243,9 @@ def _place(
     images: Sequence[Path],
     rows: Iterable[tuple[str, str, Any, str]],
     described: Iterable[str],
-) -> Points:
-    """Positions from rows of image, joint, [x, y] or None, and where the row stands."""
+) -> tuple[Points, str]:
+    """Positions from rows of image, joint, [x, y] or None, and where the row stands; and a word
+    about rows of other images."""
     index = {image.name: i for i, image in enumerate(images)}
     if not index.keys() & set(described):
         raise InputError(
@@ -237,7 +263,14 @@ def _place(
             raise InputError(f"{where}: expected two finite numbers [x, y], found {place!r}")
         if place is not None and image in index:
             points[index[image], LSP14.joints.index(joint)] = torch.tensor(place)
-    return points
+    return points, _others([image for image, _ in seen if image not in index])
+
+
+def _others(images: Sequence[str]) -> str:
+    """About joints of images that are not there, by their names."""
+    if not images:
+        return ""
+    return f"{len(images)} joints of images not in the folder ({some(sorted(set(images)))})"
 
 
 def _is_point(place: Any) -> bool:

@@ -1,8 +1,9 @@
 """Answers on disk: one journal for each annotator, to which lines are only ever added.
 
-A journal is a file of JSON lines. The first names the annotator, the joints, the images and the
-strategy; each other line is an event, flushed to the disk before anybody is told that it is saved.
-To go back is an event too, so nothing is ever deleted.
+A journal is a file of JSON lines. The first is a header, which names the annotator, the joints, the
+images and the strategy; another header stands where images joined these. Each other line is an
+event, flushed to the disk before anybody is told that it is saved. To go back is an event too, so
+nothing is ever deleted.
 """
 
 import fcntl
@@ -10,12 +11,14 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ordlib.errors import InputError
+from ordlib.files import digest
+from ordlib.labelling.photographs import some
 from ordlib.skeleton import LSP14
 
 FORMAT = "ordlib annotations, version 1"
@@ -28,12 +31,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Header:
-    """What a journal is about; its first line.
+    """What a journal is about.
 
     Attributes:
         annotator: who answers.
-        images: file name and size in bytes of each image: two folders with the same names and
-            sizes are one image set.
+        images: file name and size in bytes of each image that was ever in the folder.
         strategy: name in `ordlib.annotation.STRATEGIES` of the rule that chooses the questions.
         joints: names of the joints in order.
     """
@@ -64,19 +66,27 @@ class Journal:
 
     Attributes:
         path: the file.
-        header: its first line.
+        id: digest of its place and first line; the same whenever it is opened.
+        header: what it is about.
         events: what happened so far, oldest first.
     """
 
-    def __init__(self, path: Path, header: Header) -> None:
+    def __init__(self, path: Path, header: Header, instead_of: "Journal | None" = None) -> None:
         """Open a journal, or begin one. A last line that was never completed is cut off.
+
+        Args:
+            path: the file.
+            header: what it should be about; images that it does not know yet join it.
+            instead_of: the same journal, if it is open here and this one is to take its place.
 
         Raises:
             InputError: a folder or file that cannot be written, a journal that another process has
                 open or that is about something else than `header` says, a damaged line.
         """
         self.path = path
-        self._file = _open_locked(path)
+        # a copy of an open file shares its lock
+        shared = instead_of is not None and instead_of._file >= 0
+        self._file: int = os.dup(instead_of._file) if shared and instead_of else _open_locked(path)
         try:
             found, self.events, size = _parse(path, path.read_bytes())
             _writing(path, lambda: os.ftruncate(self._file, size))
@@ -84,8 +94,14 @@ class Journal:
             if found is None:
                 self._write({"format": FORMAT, **vars(header)})
             else:
-                _require_same(path, found, header)
+                _require_same(path, found, header, self.events)
+                new = dict(header.images.items() - found.images.items())
+                if new:
+                    self._write({"format": FORMAT, **vars(header), "images": new})
+                header = replace(header, images=found.images | new)
             self.header = header
+            first_line = path.read_bytes().partition(b"\n")[0].decode()
+            self.id = digest([str(path.resolve()), first_line])
         except BaseException:
             self.close()
             raise
@@ -151,13 +167,14 @@ def read_journals(
     """Events of all annotators of a folder, or of all but one, by name.
 
     Raises:
-        InputError: a damaged journal, or one of other images.
+        InputError: a damaged journal, or one about other images.
     """
     found = {}
     for path in sorted((folder / "annotations").glob("*.jsonl")):
-        if path.stem != leave_out and b"\n" in path.read_bytes():
+        if path.stem != leave_out and path.is_file() and b"\n" in path.read_bytes():
             header, events = read_journal(path)
-            _require_same(path, header, Header(path.stem, image_set(images), header.strategy))
+            expected = Header(path.stem, image_set(images), header.strategy)
+            _require_same(path, header, expected, events)
             found[header.annotator] = events
     return found
 
@@ -217,12 +234,14 @@ def _parse(path: Path, data: bytes) -> tuple[Header | None, list[Event], int]:
         where = f"{path}: line {number}"
         try:
             content = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{where}: expected JSON, found {line[:60]!r}") from error
         if header is None:
             header = _header(where, content)
+        elif isinstance(content, dict) and "format" in content:
+            header = _joined(where, header, _header(where, content))
         else:
-            _check_event(where, content, header, number - 1)
+            _check_event(where, content, header, len(events) + 1)
             events.append(content)
     _check_undone(path, events)
     return header, events, size
@@ -231,6 +250,8 @@ def _parse(path: Path, data: bytes) -> tuple[Header | None, list[Event], int]:
 def _header(where: str, content: Any) -> Header:
     keys = {"annotator": str, "images": dict, "strategy": str, "joints": list}
     found = content.get("format") if isinstance(content, dict) else content
+    if re.fullmatch(rf"{FORMAT[:-1]}\d+", str(found)) and found != FORMAT:
+        raise InputError(f"{where}: expected {FORMAT!r}, found {found!r}, made by a newer ordlib")
     if found != FORMAT:
         raise InputError(f"{where}: expected a format {FORMAT!r}, found {found!r}")
     for key, kind in keys.items():
@@ -238,6 +259,18 @@ def _header(where: str, content: Any) -> Header:
             raise InputError(f"{where}: expected {key!r} in the header, found {content.get(key)!r}")
     values = {key: content[key] for key in keys}
     return Header(**{**values, "joints": tuple(content["joints"])})
+
+
+def _joined(where: str, header: Header, later: Header) -> Header:
+    """A header to which the images of a later one are added."""
+    if later.annotator != header.annotator:
+        raise InputError(
+            f"{where}: expected answers of one annotator, {header.annotator!r}, found"
+            f" {later.annotator!r}; each annotator has a file of their own"
+        )
+    if (later.joints, later.strategy) != (header.joints, header.strategy):
+        raise InputError(f"{where}: expected the joints and the strategy of line 1, found others")
+    return replace(header, images=header.images | later.images)
 
 
 def _check_event(where: str, event: Any, header: Header, number: int) -> None:
@@ -257,6 +290,8 @@ def _check_event(where: str, event: Any, header: Header, number: int) -> None:
     for key in _DETAILS[event["kind"]]:
         if not _allowed(key, event.get(key), header):
             raise InputError(f"{where}: expected {_EXPECTED[key]}, found {event.get(key)!r}")
+    if not isinstance(event.get("joints", ""), str):
+        raise InputError(f"{where}: expected a digest of joints, found {event['joints']!r}")
 
 
 _DETAILS: dict[str, tuple[str, ...]] = {
@@ -300,7 +335,7 @@ def _check_undone(path: Path, events: Sequence[Event]) -> None:
             raise InputError(f"{path}: line {number}: expected something to undo, found nothing")
 
 
-def _require_same(path: Path, found: Header, expected: Header) -> None:
+def _require_same(path: Path, found: Header, expected: Header, events: Sequence[Event]) -> None:
     """Raise InputError unless a journal is about what it is opened for."""
     if found.annotator != expected.annotator:
         raise InputError(
@@ -311,8 +346,7 @@ def _require_same(path: Path, found: Header, expected: Header) -> None:
             f"{path}: expected the joints {', '.join(expected.joints)},"
             f" found {', '.join(map(str, found.joints))}"
         )
-    if found.images != expected.images:
-        raise InputError(f"{path}: {_other_images(found.images, expected.images)}")
+    _require_images(path, found.images, expected.images, events)
     if found.strategy != expected.strategy:
         raise InputError(
             f"{path}: expected strategy {expected.strategy!r}, found {found.strategy!r};"
@@ -320,19 +354,23 @@ def _require_same(path: Path, found: Header, expected: Header) -> None:
         )
 
 
-def _other_images(found: dict[str, int], expected: dict[str, int]) -> str:
-    """How two image sets differ, in words."""
-    parts = {
-        "not in the folder": found.keys() - expected.keys(),
-        "only in the folder": expected.keys() - found.keys(),
-        "of another size": {k for k in found.keys() & expected.keys() if found[k] != expected[k]},
-    }
-    told = "; ".join(
-        f"{len(names)} {what}: {', '.join(sorted(names)[:3])}{', …' if len(names) > 3 else ''}"
-        for what, names in parts.items()
-        if names
-    )
-    return (
-        f"expected answers about the {len(expected)} images of this folder, found answers about"
-        f" {len(found)} others ({told}); put other images into a folder of their own"
-    )
+def _require_images(
+    path: Path, found: dict[str, int], expected: dict[str, int], events: Sequence[Event]
+) -> None:
+    """Raise InputError if no image with events is in the folder, or if one of these has changed.
+
+    Other images may come and go.
+    """
+    about = {event["image"] for event in active(events) if "image" in event}
+    if about and not about & expected.keys():
+        raise InputError(
+            f"{path}: expected answers about the {len(expected)} images of this folder, found"
+            f" answers about others ({some(sorted(about))}); put other images into a folder of"
+            " their own"
+        )
+    changed = sorted(name for name in about & expected.keys() if found[name] != expected[name])
+    if changed:
+        raise InputError(
+            f"{path}: expected the images of the answers so far, found other files of the names"
+            f" {some(changed)}; put them back, or give the new ones other names"
+        )

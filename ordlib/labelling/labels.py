@@ -1,7 +1,8 @@
 """What one annotator's events say about each image: joints, answers, what is still to ask."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int8
@@ -11,8 +12,9 @@ from ordlib.annotation.knowledge import Knowledge
 from ordlib.annotation.procedure import make_strategy
 from ordlib.annotation.strategies import Strategy
 from ordlib.errors import InputError
+from ordlib.files import digest
 from ordlib.labelling.files import LabelledJoints
-from ordlib.labelling.journal import ANSWERS, Event, active
+from ordlib.labelling.journal import ANSWERS, Event
 from ordlib.skeleton import LSP14
 
 Pair = tuple[int, int]
@@ -28,15 +30,6 @@ CLICK_ORDER = (
 
 Clicks = Mapping[str, list[float] | None]
 """Points in an image by joint; None for a joint that is not there."""
-
-
-def complete_clicks(events: Sequence[Event]) -> dict[str, Clicks]:
-    """The images in which all joints were clicked, by file name."""
-    found: dict[str, dict[str, list[float] | None]] = defaultdict(dict)
-    for event in active(events):
-        if event["kind"] == "joint":
-            found[event["image"]][event["joint"]] = event["point"]
-    return {name: clicks for name, clicks in found.items() if len(clicks) == JOINTS}
 
 
 class Labels:
@@ -62,8 +55,9 @@ class Labels:
         count = len(self.names)
         self.keypoints_px = torch.zeros(count, JOINTS, 2)
         self.present = torch.zeros(count, JOINTS, dtype=torch.bool)
-        self.placed = [joints is not None] * count
+        self.placed = [False] * count
         if joints is not None:
+            self.placed = joints.covered.tolist()
             self.keypoints_px, self.present = joints.keypoints_px.clone(), joints.present.clone()
         self._given = (self.keypoints_px.clone(), self.present.clone(), list(self.placed))
         self.active: list[Event] = []
@@ -73,24 +67,23 @@ class Labels:
         self._rule: Strategy
         self._pairs: list[Pair | None] = []
 
-    def place(self, clicks: Mapping[str, Clicks]) -> None:
+    def place(self, image: str, points: Clicks) -> None:
         """Take over joints that somebody else has clicked, where none are known."""
-        for name, points in clicks.items():
-            row = self._rows[name]
-            if not self.placed[row]:
-                self._set_points(row, points)
-        self._given = (self.keypoints_px.clone(), self.present.clone(), list(self.placed))
+        row = self._rows.get(image)
+        if row is not None and not self.placed[row]:
+            self._set_points(row, points)
+            self._given = (self.keypoints_px.clone(), self.present.clone(), list(self.placed))
 
     def row(self, event: Event) -> int | None:
-        """The image that an event is about; None for an event about all."""
-        return self._rows[event["image"]] if "image" in event else None
+        """The image that an event is about; None if it is about all, or one that is gone."""
+        return self._rows.get(event.get("image", ""))
 
     def apply(self, event: Event) -> Event:
         """Take an event in. Returns it or, if it is an undo, the event that was undone."""
         undo = event["kind"] == "undo"
         changed = self.active.pop() if undo else event
         row = self.row(changed)
-        for k in range(len(self.names)) if row is None else (row,):
+        for k in self._about(changed):
             if undo:
                 self._of_row[k].pop()
             else:
@@ -102,6 +95,11 @@ class Labels:
         elif changed["kind"] == "answer" and row is not None:
             self._learn(row, event, undo)
         return changed
+
+    def _about(self, event: Event) -> Iterable[int]:
+        """The images that an event concerns."""
+        row = self.row(event)
+        return range(len(self.names)) if "image" not in event else () if row is None else (row,)
 
     def answers(self, row: int) -> list[Event]:
         """The answers about an image that were not undone."""
@@ -128,10 +126,50 @@ class Labels:
         self._refresh()
         return self._pairs[row]
 
+    def joints_digest(self, row: int) -> str:
+        """Digest of which joints an image has, and where to 0.01 pixels."""
+        places = (self.keypoints_px[row] * 100).round().int().tolist()
+        return digest([places, self.present[row].tolist()])
+
+    def require_same_joints(self, file: Path | None) -> None:
+        """Compare the joints with those that were answered about.
+
+        Args:
+            file: where joints come from; None if all were clicked. Clicks need only be there: a
+                person may have taken back some that another one has answered about since.
+
+        Raises:
+            InputError: others, or none, in some images.
+        """
+        answers = [event for event in self.active if event["kind"] == "answer"]
+        rows = sorted({row for event in answers if (row := self.row(event)) is not None})
+        changed = [row for row in rows if not self._fits(row, file is not None)]
+        if changed:
+            raise InputError(
+                f"{file or 'joints'}: expected the joints of the {len(answers)} answers so far,"
+                f" found others or none for {len(changed)} of {len(self.names)} images (first:"
+                f" {self.names[changed[0]]}); put the file of joints back as it was, or begin with"
+                " another annotator's name"
+            )
+
+    def _fits(self, row: int, exactly: bool) -> bool:
+        """Whether an image has the joints of its answers."""
+        events = self.answers(row)
+        asked = {LSP14.index(event[key]) for event in events for key in ("first", "second")}
+        now = self.joints_digest(row)
+        same = all(event.get("joints", now) == now for event in events)
+        return (
+            self.placed[row]
+            and bool(self.present[row, list(asked)].all())
+            and (same or not exactly)
+        )
+
     def directions(self) -> tuple[Int8[Tensor, "images 14 14"], Bool[Tensor, "images 14 14"]]:
         """Relations, and the pairs for which they are known: the answer given to a pair or, where
         it was not asked, what follows from other answers."""
-        known = self._refresh()
+        self._refresh()
+        known = self._known
+        assert known is not None
         relations = torch.where(known.asked, known.answers, known.relations)
         both = self.present.unsqueeze(-1) & self.present.unsqueeze(-2)
         apart = ~torch.eye(JOINTS, dtype=torch.bool)
@@ -157,36 +195,19 @@ class Labels:
         if undo or self._known is None:
             self._known = None
         else:
-            self._record([(row, event)])
+            _record(self._known, [(row, event)])
             self._pairs[row] = self._ask([row])[0]
 
-    def _refresh(self) -> Knowledge:
+    def _refresh(self) -> None:
         """Replay the answers, one of each image at a time, after a change that took some back."""
         if self._known is None:
-            self._known = Knowledge(self.present)
-            self._rule = make_strategy(self._strategy, self._known, LSP14)
+            known = Knowledge(self.present)
+            self._rule = make_strategy(self._strategy, known, LSP14)
             waiting = {row: self.answers(row) for row in range(len(self.names))}
             while any(waiting.values()):
-                self._record([(row, events.pop(0)) for row, events in waiting.items() if events])
+                _record(known, [(row, events.pop(0)) for row, events in waiting.items() if events])
             self._pairs = self._ask(list(range(len(self.names))))
-        return self._known
-
-    def _record(self, answers: list[tuple[int, Event]]) -> None:
-        assert self._known is not None
-        rows = torch.tensor([row for row, _ in answers])
-        pairs = torch.tensor(
-            [[LSP14.index(event[key]) for key in ("first", "second")] for _, event in answers]
-        )
-        values = torch.tensor([ANSWERS[event["answer"]] for _, event in answers], dtype=torch.int8)
-        there = self.present[rows].gather(1, pairs).all(-1)
-        if not there.all():
-            event = answers[int((~there).nonzero()[0])][1]
-            raise InputError(
-                f"{event['image']}: expected the joints that were answered about, found no position"
-                f" of {event['first']} or {event['second']}: the joints have changed since event"
-                f" {event['n']} of {event['annotator']!r}; put the file of joints back as it was"
-            )
-        self._known.record(rows, pairs, values)
+            self._known = known  # last: after a failure nothing is known
 
     def _ask(self, rows: list[int]) -> list[Pair | None]:
         found = self._rule.next_pairs(torch.tensor(rows)).sort(-1).values.tolist()
@@ -206,3 +227,9 @@ class Labels:
         margin = 0.2 * float((high - low).max().clamp_min(20)) + 4
         corners = torch.cat([low - margin, high + margin])
         return torch.minimum(corners, whole[2:].repeat(2)).clamp_min(0)
+
+
+def _record(known: Knowledge, answers: list[tuple[int, Event]]) -> None:
+    pairs = [[LSP14.index(event[key]) for key in ("first", "second")] for _, event in answers]
+    values = torch.tensor([ANSWERS[event["answer"]] for _, event in answers], dtype=torch.int8)
+    known.record(torch.tensor([row for row, _ in answers]), torch.tensor(pairs), values)

@@ -4,7 +4,7 @@ from typing import Any
 
 from ordlib.errors import InputError
 from ordlib.labelling.exporting import export_folder
-from ordlib.labelling.labels import CLICK_ORDER
+from ordlib.labelling.labels import CLICK_ORDER, Pair
 from ordlib.labelling.session import Question, Session
 from ordlib.skeleton import LSP14
 
@@ -34,7 +34,7 @@ def reply(session: Session, message: Any) -> Message:
     try:
         return state(session) | said
     except InputError as error:
-        return {"phase": "broken", "error": str(error)}
+        return _always(session) | {"phase": "broken", "error": str(error)}
 
 
 def _act(session: Session, message: Any) -> Message:
@@ -50,12 +50,28 @@ def _act(session: Session, message: Any) -> Message:
     if message.get("token") != session.token:
         return {"notice": "This was answered elsewhere; here is the question that is open now."}
     if kind == "answer":
-        session.answer(str(message.get("answer")), _seconds(message))
+        session.answer(_as_asked(session, str(message.get("answer"))), _seconds(message))
     elif kind == "joint":
         session.click(_point(message.get("point")), _seconds(message))
     else:
         {"skip": session.skip, "back": session.back, "again": session.again}[kind]()
     return {}
+
+
+def _as_asked(session: Session, answer: str) -> str:
+    """An answer about the joint that is shown as the first, as one about that of the question."""
+    question = session.current()
+    if question is None or question.pair is None or _shown(session, question) == question.pair:
+        return answer
+    return {"closer": "farther", "farther": "closer"}.get(answer, answer)
+
+
+def _shown(session: Session, question: Question) -> Pair:
+    """The pair from left to right in the image, so that the left key is the left marker."""
+    assert question.pair is not None
+    first, second = question.pair
+    points = session.labels.keypoints_px[question.row]
+    return (first, second) if points[first, 0] <= points[second, 0] else (second, first)
 
 
 def _seconds(message: Message) -> float:
@@ -76,20 +92,15 @@ def _point(value: Any) -> list[float] | None:
 def state(session: Session) -> Message:
     """Everything that the page shows."""
     question = session.current()
-    shown: Message = {
-        "token": session.token,
-        "annotator": session.journal.header.annotator,
-        "folder": str(session.folder.resolve()),
-        "journal": str(session.journal.path.resolve()),
+    shown = _always(session) | {
         "progress": session.progress(),
-        "can_go_back": bool(session.labels.active),
-        "upcoming": session.upcoming(),
+        "upcoming": [_file(session, row) for row in session.upcoming()],
     }
     if question is None:
-        return shown | {"phase": "done"}
+        aside = [session.images[row].name for row in session.aside()]
+        return shown | {"phase": "done", "aside": aside, "notes": session.notes}
     size = session.sizes[question.row]
-    shown["image"] = {
-        "row": question.row,
+    shown["image"] = _file(session, question.row) | {
         "name": session.images[question.row].name,
         "size": list(size),
         "box": session.labels.box(question.row, size).tolist(),
@@ -97,14 +108,30 @@ def state(session: Session) -> Message:
     return shown | (_pair(session, question) if question.pair else _click(session, question))
 
 
+def _always(session: Session) -> Message:
+    """What is known whatever the question is."""
+    return {
+        "token": session.token,
+        "annotator": session.journal.header.annotator,
+        "folder": str(session.folder.resolve()),
+        "journal": str(session.journal.path.resolve()),
+        "can_go_back": session.can_go_back,
+    }
+
+
+def _file(session: Session, row: int) -> Message:
+    """What an image is asked for by; the key tells it from that of another folder."""
+    return {"row": row, "key": session.photographs.keys[row]}
+
+
 def _pair(session: Session, question: Question) -> Message:
-    assert question.pair is not None
     points = session.labels.keypoints_px[question.row].tolist()
     asked, size = session.group()
     return {
         "phase": "pair",
         "joints": [
-            {"name": spoken(LSP14.joints[joint]), "point": points[joint]} for joint in question.pair
+            {"name": spoken(LSP14.joints[joint]), "point": points[joint]}
+            for joint in _shown(session, question)
         ],
         "group": {"place": asked + 1, "size": size} if session.in_group(question) else None,
     }

@@ -33,7 +33,7 @@ class Clock {
 }
 
 export function mount(root, transport) {
-  const images = new Map(); // row -> promise of a decoded image, the latest used last
+  const images = new Map(); // key -> promise of a decoded image, the latest used last
   const clock = new Clock();
   const part = layout(root);
   const context = part.canvas.getContext("2d");
@@ -46,17 +46,17 @@ export function mount(root, transport) {
   let failed = null; // message that was not answered
   let pair = "";
 
-  function load(row) {
-    const known = images.get(row);
-    images.delete(row);
-    const loading = known ?? transport.image(row).then(async (address) => {
+  function load({ row, key }) {
+    const known = images.get(key);
+    images.delete(key);
+    const loading = known ?? transport.image(row, key).then(async (address) => {
       const picture = new Image();
       picture.src = address;
       await picture.decode().finally(() => URL.revokeObjectURL(address));
       return picture;
     });
-    images.set(row, loading);
-    loading.catch(() => images.delete(row));
+    images.set(key, loading);
+    loading.catch(() => images.delete(key));
     while (images.size > IMAGES_KEPT) images.delete(images.keys().next().value);
     return loading;
   }
@@ -85,15 +85,14 @@ export function mount(root, transport) {
     image = null;
     root.dataset.phase = state.phase;
     tell(state.error ?? state.notice ?? "", state.error ? "error" : "notice");
-    if (state.phase === "broken") return;
-    showProgress(part, state);
     part.back.disabled = !state.can_go_back;
+    if (state.progress) showProgress(part, state);
     if (state.phase === "done") {
       showDone(part, state);
-    } else {
+    } else if (state.phase !== "broken") {
       showQuestion();
       try {
-        image = await load(state.image.row);
+        image = await load(state.image);
       } catch {
         tell(`The image ${state.image.name} cannot be shown; put it aside with S.`, "error");
       }
@@ -104,7 +103,7 @@ export function mount(root, transport) {
     shown = true;
     clock.restart();
     root.dataset.token = state.token; // set last: says that the question can be answered
-    for (const row of state.upcoming) load(row).catch(() => {});
+    for (const next of state.upcoming ?? []) load(next).catch(() => {});
   }
 
   function showQuestion() {
@@ -185,7 +184,7 @@ export function mount(root, transport) {
       send({ type: "back" });
     } else if (action === "again" && state.phase === "done") {
       send({ type: "again" });
-    } else if (action === "skip" && state.phase !== "done") {
+    } else if (action === "skip" && state.image) {
       send({ type: "skip" });
     } else if (action === "absent" && state.phase === "joint") {
       send({ type: "joint", point: null, seconds: clock.seconds() });
@@ -263,7 +262,7 @@ function http() {
       if (!answered.ok) throw new Error(`${await answered.text()}.`);
       return answered.json();
     },
-    image: async (row) => `/image/${row}`,
+    image: async (row, key) => `/image/${row}?${key}`,
   };
 }
 
@@ -286,8 +285,8 @@ function messages(model) {
   return {
     wholePage: false,
     send: ask,
-    async image(row) {
-      const bytes = await ask({ type: "image", row });
+    async image(row, key) {
+      const bytes = await ask({ type: "image", row, key });
       if (!bytes) throw new Error("the image file cannot be read.");
       return URL.createObjectURL(new Blob([bytes]));
     },

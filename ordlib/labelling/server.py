@@ -63,19 +63,24 @@ class _Page(_Handler):
 
 
 class _Image(_Handler):
-    """Images by row, so that no other file can be named."""
+    """Images by row, so that no other file can be named, and by key: another folder may have been
+    at this address, and browsers keep what they saw."""
 
     def get(self, row: str) -> None:
-        if int(row) >= len(self.session.images):
-            raise HTTPError(404, reason=f"expected one of {len(self.session.images)} images")
         try:
-            data = self.session.images[int(row)].read_bytes()
-        except OSError as error:
-            raise HTTPError(404, reason="the image file cannot be read") from error
+            data = self.session.photographs.read(int(row), self.request.query)
+        except InputError as error:
+            raise HTTPError(404, reason="expected the row and the key of an image") from error
         kind = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
         self.set_header("Content-Type", kind)
         self.set_header("Cache-Control", "private, max-age=3600")
         self.write(data)
+
+
+class _Nothing(_Handler):
+    def prepare(self) -> None:
+        super().prepare()
+        raise HTTPError(404)
 
 
 class _Message(_Handler):
@@ -84,7 +89,7 @@ class _Message(_Handler):
             raise HTTPError(415, reason="expected application/json")
         try:
             message = json.loads(self.request.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise HTTPError(400, reason="expected JSON") from error
         self.write(reply(self.session, message))
 
@@ -98,6 +103,8 @@ def application(session: Session) -> Application:
             (r"/image/(\d{1,9})", _Image, known),
             (r"/message", _Message, known),
         ],
+        default_handler_class=_Nothing,
+        default_handler_args=known,
         log_function=lambda handler: None,
     )
 
@@ -126,7 +133,7 @@ async def _serve(session: Session, port: int, browser: bool, say: Callable[[str]
     try:
         listening = socket.create_server((ADDRESS, port))
     except OSError as error:
-        raise InputError(f"--port: expected a free port, found {port}: {error.strerror}") from error
+        raise InputError(f"--port: expected a free port, found {port}: {_reason(error)}") from error
     server = HTTPServer(application(session), max_body_size=_LARGEST_MESSAGE)
     listening.setblocking(False)
     server.add_socket(listening)
@@ -134,12 +141,19 @@ async def _serve(session: Session, port: int, browser: bool, say: Callable[[str]
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
+    for line in session.notes:
+        say(line)
     say(f"{address}  (Ctrl-C ends; every answer is saved at once)")
     if browser and _has_screen():
         webbrowser.open(address)
     await ended.wait()
     server.stop()
     await server.close_all_connections()
+
+
+def _reason(error: OSError) -> str:
+    """Why; Python says the address in the same words, and with them the reason again."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _has_screen() -> bool:

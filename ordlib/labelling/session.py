@@ -11,8 +11,7 @@ from typing import Any
 from ordlib.annotation.procedure import GROUP_SIZE, Clock
 from ordlib.annotation.strategies import STRATEGIES, WITH_PRIOR
 from ordlib.errors import InputError
-from ordlib.images import image_sizes
-from ordlib.labelling.files import LabelledJoints, image_files, read_joints
+from ordlib.labelling.joints import find_joints, joints_of, labels_of
 from ordlib.labelling.journal import (
     Event,
     Header,
@@ -22,12 +21,12 @@ from ordlib.labelling.journal import (
     read_journal,
     read_journals,
 )
-from ordlib.labelling.labels import JOINTS, Labels, Pair, complete_clicks
+from ordlib.labelling.labels import JOINTS, Pair
+from ordlib.labelling.photographs import photographs, some
 
 USABLE_STRATEGIES = tuple(name for name in STRATEGIES if name not in WITH_PRIOR)
 """Strategies that need nothing but the answers."""
 
-JOINT_FILES = ("joints.mat", "joints.json", "joints.csv")
 QUESTIONS_PER_JOINT, SECONDS_PER_QUESTION = 17 / 14, Clock().grouped_s
 """What the paper measured (Section 4.1): assumed until this folder's own numbers are known."""
 
@@ -57,21 +56,6 @@ def login_name() -> str:
         return "annotator"
 
 
-def find_joints(folder: Path, file: Path | None) -> Path | None:
-    """The file of joints: `file`, or `joints.mat`, `.json` or `.csv` of the folder, or None.
-
-    Raises:
-        InputError: the folder has several.
-    """
-    if file is not None:
-        return file
-    found = [folder / name for name in JOINT_FILES if (folder / name).is_file()]
-    if len(found) > 1:
-        names = " and ".join(path.name for path in found)
-        raise InputError(f"{folder}: expected one file of joints, found {names}; name one")
-    return found[0] if found else None
-
-
 class Session:
     """Asks one annotator about the images of a folder and keeps each answer at once.
 
@@ -90,6 +74,7 @@ class Session:
         annotator: str | None = None,
         joints: Path | None = None,
         strategy: str | None = None,
+        instead_of: "Session | None" = None,
     ) -> None:
         """Open a folder, and go on where this annotator stopped.
 
@@ -99,29 +84,32 @@ class Session:
             joints: file of 2D joints; if None, one that the folder has. Without any, joints are
                 clicked first, or taken from another annotator who clicked them.
             strategy: which rule chooses the questions: that of earlier answers, else kinematic.
+            instead_of: an open session of the same folder and annotator that is to be closed once
+                this one has begun.
 
         Raises:
             InputError: no images, unusable joints, a journal that is in use, damaged or about
                 something else, a folder that cannot be written.
         """
-        self.folder = Path(folder)
-        self.images = image_files(self.folder)
-        self.sizes: list[tuple[int, int]] = [(w, h) for w, h in image_sizes(self.images).tolist()]
+        self.folder = Path(folder).expanduser()
+        self.photographs = photographs(self.folder)
+        self.images = self.photographs.paths
+        self.sizes: list[tuple[int, int]] = [(w, h) for w, h in self.photographs.sizes.tolist()]
         self.joints_file = find_joints(self.folder, joints)
-        self.joints: LabelledJoints | None = None
-        if self.joints_file is not None:
-            self.joints = read_joints(self.joints_file, self.images)
+        self.joints = joints_of(self.photographs, self.joints_file)
         annotator = annotator or login_name()
         path = journal_path(self.folder, annotator)
         header = Header(annotator, image_set(self.images), _strategy(path, strategy))
         others = {}
-        if self.joints is None:
+        if self.joints is None or not self.joints.covered.all():
             others = read_journals(self.folder, self.images, leave_out=annotator)
-        self.journal = Journal(path, header)
+        earlier = instead_of.journal if instead_of and instead_of.journal.path == path else None
+        self.journal: Journal = Journal(path, header, earlier)
         try:
             self.labels = labels_of(self.images, self.joints, header.strategy, others)
             for event in self.journal.events:
                 self.labels.apply(event)
+            self.labels.require_same_joints(self.joints_file)
             self._begin()
         except BaseException:
             self.close()
@@ -154,9 +142,32 @@ class Session:
         return (joints.index(last["first"]), joints.index(last["second"])), same
 
     @property
-    def token(self) -> int:
-        """Number of events: an answer that carries another one was to an older question."""
-        return len(self.journal.events)
+    def token(self) -> str:
+        """The journal and its number of events: an answer that carries another token was to an
+        older question, or to that of another folder."""
+        return f"{self.journal.id}-{len(self.journal.events)}"
+
+    @property
+    def notes(self) -> list[str]:
+        """What is left out, in words, a line each."""
+        lines = list(self.photographs.left_out)
+        here = {path.name for path in self.photographs.files}
+        about = {event["image"] for event in self.journal.events if "image" in event}
+        if gone := sorted(about - here):
+            lines.append(
+                f"gone: {some(gone)}; their answers are kept in {self.journal.path.name} and count"
+                " again once the files are back"
+            )
+        if self.joints is not None and not all(self.labels.placed):
+            lines.append(f"{self.joints_file}: {self.joints.problems()}")
+        if few := self.unusable():
+            lines.append(f"fewer than two joints, so nothing to ask: {some(few)}")
+        return lines
+
+    def unusable(self) -> list[str]:
+        """Images about which nothing can be asked, since fewer than two joints are known."""
+        few = self.labels.present.sum(1) < 2
+        return [self.images[r].name for r in few.nonzero()[:, 0].tolist() if self.labels.placed[r]]
 
     def current(self) -> Question | None:
         """The question to show, or None when all is done that was not put aside twice."""
@@ -223,7 +234,9 @@ class Session:
         question = self._expect(lambda q: q.pair is not None, "a question about a pair of joints")
         assert question.pair is not None
         first, second = (self.journal.header.joints[joint] for joint in question.pair)
-        self._add("answer", question, first=first, second=second, answer=answer, seconds=seconds)
+        joints = self.labels.joints_digest(question.row)
+        details = {"first": first, "second": second, "answer": answer, "joints": joints}
+        self._add("answer", question, **details, seconds=seconds)
         self._asked += question.pair == self._pair
 
     def click(self, point: list[float] | None, seconds: float) -> None:
@@ -251,9 +264,15 @@ class Session:
         if self._urgent and not (kind == "joint" and not self.labels.placed[question.row]):
             self._urgent.pop()
 
+    @property
+    def can_go_back(self) -> bool:
+        """Whether there is an event to take back, and not one about an image that is gone."""
+        last = self.labels.active[-1:]
+        return any("image" not in event or self.labels.row(event) is not None for event in last)
+
     def back(self) -> None:
         """Take the last event back and ask that question again; do nothing if there is none."""
-        if self.labels.active:
+        if self.can_go_back:
             undone = self.labels.apply(self.journal.append("undo"))
             row = self.labels.row(undone)
             if row is not None and row not in self._urgent[-1:]:
@@ -289,25 +308,33 @@ class Session:
         return seen[:count]
 
     def progress(self) -> dict[str, Any]:
-        """Counts: images complete, put aside and in all, answers, questions left (an estimate),
-        clicks left, and minutes left."""
+        """Counts: images complete, put aside, unusable and in all, answers, questions left (an
+        estimate), clicks left, and minutes left."""
         rows = range(len(self.images))
         open_rows = [row for row in rows if self.open(row)]
-        aside = [row for row in open_rows if self.labels.skips(row) > 1]
+        aside = self.aside()
         left = [row for row in open_rows if row not in set(aside)]
+        unusable = len(self.unusable())
+        counted = Counter(e["kind"] for e in self.labels.active if self.labels.row(e) is not None)
         clicks = sum(JOINTS - len(self.labels.clicks(r)) for r in left if not self.labels.placed[r])
         questions = self._questions_left(left)
         seconds = questions * self._pace("answer") + clicks * self._pace("joint")
         return {
             "images": len(self.images),
-            "complete": len(self.images) - len(open_rows),
+            "complete": len(self.images) - len(open_rows) - unusable,
             "aside": len(aside),
-            "answers": sum(event["kind"] == "answer" for event in self.labels.active),
-            "clicks": sum(event["kind"] == "joint" for event in self.labels.active),
+            "unusable": unusable,
+            "answers": counted["answer"],
+            "clicks": counted["joint"],
             "questions_left": questions,
             "clicks_left": clicks,
             "minutes_left": seconds / 60,
         }
+
+    def aside(self) -> list[int]:
+        """Images that were put aside twice, so that nothing is asked about them."""
+        rows = range(len(self.images))
+        return [row for row in rows if self.open(row) and self.labels.skips(row) > 1]
 
     def _questions_left(self, rows: list[int]) -> int:
         """At least one for each image; in all, about as many as complete images have taken."""
@@ -339,16 +366,3 @@ def _strategy(path: Path, wanted: str | None) -> str:
     if wanted is None and path.is_file() and b"\n" in path.read_bytes():
         wanted = read_journal(path)[0].strategy
     return wanted or "kinematic"
-
-
-def labels_of(
-    images: list[Path],
-    joints: LabelledJoints | None,
-    strategy: str,
-    others: dict[str, list[Event]],
-) -> Labels:
-    """Labels without events, with the joints of the file or those that others clicked."""
-    labels = Labels((path.name for path in images), joints, strategy)
-    for events in others.values():
-        labels.place(complete_clicks(events))
-    return labels

@@ -6,11 +6,12 @@ from weakref import WeakValueDictionary
 
 import anywidget
 
+from ordlib.errors import InputError
 from ordlib.labelling.messages import reply
 from ordlib.labelling.pages import script, style
-from ordlib.labelling.session import Session
+from ordlib.labelling.session import Session, login_name
 
-_open: WeakValueDictionary[tuple[str, str | None], "AnnotationWidget"] = WeakValueDictionary()
+_open: WeakValueDictionary[tuple[str, str], "AnnotationWidget"] = WeakValueDictionary()
 
 
 class AnnotationWidget(anywidget.AnyWidget):
@@ -32,12 +33,20 @@ class AnnotationWidget(anywidget.AnyWidget):
     ) -> None:
         """Open a folder of images; see `Session` for the arguments and what can be wrong.
 
-        A cell that is run again takes the place of its earlier widget.
+        A cell that is run again takes the place of its earlier widget; if it fails, that stays.
         """
-        key = (str(Path(folder).resolve()), annotator)
-        if key in _open:
-            _open[key].close()
-        self.session = Session(folder, annotator, Path(joints) if joints else None, strategy)
+        annotator = annotator or login_name()
+        key = (str(Path(folder).expanduser().resolve()), annotator)
+        earlier = _open.get(key)
+        self.session: Session = Session(
+            folder,
+            annotator,
+            Path(joints) if joints else None,
+            strategy,
+            instead_of=earlier.session if earlier else None,
+        )
+        if earlier is not None:
+            earlier.close()
         super().__init__()
         _open[key] = self
         self.on_msg(self._receive)
@@ -46,21 +55,20 @@ class AnnotationWidget(anywidget.AnyWidget):
         """Answer a message of the page; an image travels as a buffer beside the answer."""
         number = content.get("id") if isinstance(content, dict) else None
         if isinstance(content, dict) and content.get("type") == "image":
-            self.send({"id": number}, buffers=self._image(content.get("row")))
+            image = self._image(content.get("row"), content.get("key"))
+            self.send({"id": number}, buffers=image)
         else:
             self.send({"id": number, "reply": reply(self.session, content)})
 
-    def _image(self, row: Any) -> list[bytes]:
+    def _image(self, row: Any, key: Any) -> list[bytes]:
         """The bytes of an image file; nothing if there is none."""
         try:
-            return [self.session.images[row].read_bytes()] if self._is_row(row) else []
-        except OSError:
+            return [self.session.photographs.read(row, key)]
+        except InputError:
             return []
-
-    def _is_row(self, row: Any) -> bool:
-        return type(row) is int and 0 <= row < len(self.session.images)
 
     def close(self) -> None:
         """Remove the widget and let others open the journal."""
-        self.session.close()
+        if hasattr(self, "session"):  # it has none if it could not be opened
+            self.session.close()
         super().close()
