@@ -292,7 +292,7 @@ def _higher(text: str, row: str, before: str, metric: str) -> Statement:
     return Statement(text, _minus((row, metric), (before, metric)), 0.0, above=True)
 
 
-def _rather(text: str, row: str, more: str, less: str) -> Statement:
+def _mainly(text: str, row: str, more: str, less: str) -> Statement:
     """That a step gains PCK3D by one source, and no less than by the other."""
     return Statement(
         text,
@@ -332,9 +332,9 @@ STATEMENTS: Mapping[int, tuple[Statement, ...]] = {
             )
             for name, metric in (("PCK3D", "pck3d"), ("AUC", "auc3d"))
         ),
-        _rather("+ 2D keypoints: PCK3D gained rather by 2D", KEYPOINTS, "2d", "depth"),
+        _mainly("+ 2D keypoints: PCK3D gained mainly by 2D", KEYPOINTS, "2d", "depth"),
         Statement("+ 2D keypoints: 2D error falls more than depth's", _falls_more, 0.0),
-        _rather("+ Ord: PCK3D gained rather by depth", ORDINAL, "depth", "2d"),
+        _mainly("+ Ord: PCK3D gained mainly by depth", ORDINAL, "depth", "2d"),
         Statement("+ Ord lowers the depth error", over(ORDINAL, KEYPOINTS, "depth_error"), 1.0),
         _higher("+ Ord raises the ordinal accuracy", ORDINAL, KEYPOINTS, "ordinal_accuracy"),
         _higher("+ Ord raises PCK3D with 2D given", ORDINAL, KEYPOINTS, "pck3d_given_2d"),
@@ -343,11 +343,19 @@ STATEMENTS: Mapping[int, tuple[Statement, ...]] = {
 """What Section 4.3 and Tables 2 and 3 say, and what follows where they give a reason."""
 
 
-def judge(number: int, values: Mapping[Key, np.ndarray]) -> pd.DataFrame:
-    """Statements about Table 2 or 3 with verdicts, see `results.weigh`."""
+def judge(
+    number: int, values: Mapping[Key, np.ndarray], statements: Sequence[Statement] | None = None
+) -> pd.DataFrame:
+    """Statements about Table 2 or 3 with verdicts, see `results.weigh`.
+
+    Args:
+        number: of the table.
+        values: see `collect`.
+        statements: those of the table in `STATEMENTS` by default.
+    """
     paper = published.table(number).set_index("row")
     printed: dict[Key, float] = defaultdict(lambda: np.nan)
     for column, metric in TABLE_COLUMNS[number].items():
         if column in paper:
             printed |= {(row, metric): value for row, value in paper[column].items()}
-    return weigh(STATEMENTS[number], values, printed)
+    return weigh(STATEMENTS[number] if statements is None else statements, values, printed)
