@@ -196,22 +196,14 @@ def annotate(
     knowledge = Knowledge(part)
     chooser = make_strategy(strategy, knowledge, skeleton, prior, keypoints)
     none = torch.empty(0, dtype=torch.int64)
-    log, sizes = [(none, none.view(0, 2), none.to(torch.int8))], [none]
-    for images, pairs, counts in _groups_to_ask(chooser, knowledge, group_size):
+    log = [(none, none.view(0, 2), none.to(torch.int8), none)]
+    for images, pairs, sizes in _groups_to_ask(chooser, knowledge, group_size):
         answers = said[images, pairs[:, 0], pairs[:, 1]]
         knowledge.record(images, pairs, answers)
-        log.append((images, pairs, answers))
-        sizes.append(counts)
-    images, pairs, answers = (torch.cat(column) for column in zip(*log, strict=True))
-    return Annotations(
-        knowledge.ranks(torch.arange(len(part))),
-        knowledge.questions,
-        images,
-        pairs,
-        answers,
-        torch.cat(sizes),
-        clock,
-    )
+        log.append((images, pairs, answers, sizes))
+    columns = (torch.cat(column) for column in zip(*log, strict=True))
+    ranks = knowledge.ranks(torch.arange(len(part)))
+    return Annotations(ranks, knowledge.questions, *columns, clock)
 
 
 def _groups_to_ask(
