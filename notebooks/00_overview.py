@@ -146,7 +146,7 @@ pairs
 published.table(1).drop(columns="row")
 
 # %% [markdown]
-# The paper reads this as: weak is competitive in all cases, and the gap grows only for the strongest network, two hourglasses. Tables 2 to 7 then use relations for what they are meant for, images without 3D truth; they are not part of this version.
+# The paper reads this as: weak is competitive in all cases, and the gap grows only for the strongest network, two hourglasses. Tables 2 to 7 then use relations for what they are meant for, images without 3D truth: Tables 2 and 3 are notebooks 10 and 11, the others are not part of this version.
 #
 # ## What this reproduction found so far
 #
@@ -214,8 +214,10 @@ assert counts.sum() == len(statements)
 # | 07 reconstruction | Section 3.4: what does a component trained on skeletons alone add? |
 # | 08 training | How are all networks trained, and is that deterministic? |
 # | 09 Table 1 | Is ordinal supervision as good as exact depths? |
+# | 10 Table 2 | What do images from elsewhere and the reconstruction component bring on studio? |
+# | 11 Table 3 | Do they help where nothing was trained? |
 #
-# Numbers from 10 on are kept for what follows in later versions: Tables 2 to 7 (10 to 14), examples (15) and experiments beyond the paper (16).
+# Numbers from 12 on are kept for what follows in later versions: Tables 4 to 7 (12 to 14), examples (15) and experiments beyond the paper (16).
 #
 # What is longer than a screen lives in the package `ordlib`; the notebooks tell the story.
 #
@@ -268,7 +270,7 @@ plt.show()
 #
 # ## Summary
 #
-# - One claim so far, Table 1: relations between joints instead of exact depths.
+# - The first claim, Table 1: relations between joints instead of exact depths. Tables 2 and 3, with images from elsewhere, have notebooks of their own.
 # - Eight networks, trained from scratch; ratios with intervals beside the published ones; a verdict of three kinds for every statement.
 # - Everything is made by one command from a text file, and can be run again at any of four scales.
 #
