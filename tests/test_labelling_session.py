@@ -240,6 +240,22 @@ def test_joints_are_clicked_first_where_no_file_has_them(folder):
     other.close()
 
 
+def test_limbs_join_what_was_clicked(folder):
+    make_folder(folder, joints=False)
+    session = Session(folder, "ann")
+    sent = []
+    for k, joint in enumerate(CLICK_ORDER[:6]):
+        sent.append(reply(session, {"type": "state"})["limbs"])
+        session.click(None if joint == "right_elbow" else [10.0 + k, 20.0], 1.0)
+    limbs = reply(session, {"type": "state"})["limbs"]
+    session.close()
+    assert sent[:2] == [[], []]
+    place = {joint: [10.0 + k, 20.0] for k, joint in enumerate(CLICK_ORDER[:6])}
+    expected = [("neck", "head_top"), ("neck", "right_shoulder"), ("neck", "left_shoulder")]
+    found = {frozenset(map(tuple, limb)) for limb in limbs}
+    assert found == {frozenset((tuple(place[a]), tuple(place[b]))) for a, b in expected}
+
+
 def test_clicks_outside_the_image_are_refused(folder):
     make_folder(folder, joints=False)
     session = Session(folder, "ann")

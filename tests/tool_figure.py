@@ -11,9 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from labelling_browser import ARGUMENTS, label, open_tool, token
 from PIL import Image
 from playwright.sync_api import sync_playwright
-from test_browser import ARGUMENTS, label, open_tool, token
 
 from ordlib.labelling.files import write_joints
 from ordlib.skeleton import H36M17, LSP14, convert

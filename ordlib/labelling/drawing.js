@@ -1,6 +1,7 @@
 // What is drawn over the photograph: the two joints, places that were clicked, a lens.
 
 const COLOURS = ["#e69f00", "#0072b2"]; // told apart with every kind of colour vision
+const SMALL = 420; // side of a canvas on which markers are smaller
 const INKS = ["#000000", "#ffffff"];
 
 function outlined(context, path, colour, width) {
@@ -11,10 +12,11 @@ function outlined(context, path, colour, width) {
   }
 }
 
-// Both joints: a circle with 1 and a square with 2, named beside them, away from each other.
+// Both joints, the left one first: a circle with 1 and a square with 2, named on the outer side.
 function drawPair(context, joints, width, height) {
   const [[x1, y1], [x2, y2]] = joints.map((joint) => joint.at);
-  const radius = Math.max(9, Math.min(14, Math.hypot(x2 - x1, y2 - y1) / 2));
+  const largest = Math.min(width, height) < SMALL ? 10 : 14;
+  const radius = Math.max(largest - 4, Math.min(largest, Math.hypot(x2 - x1, y2 - y1) / 2));
   joints.forEach(({ at: [x, y] }, i) => {
     const ring = new Path2D();
     if (i === 0) ring.arc(x, y, radius, 0, 2 * Math.PI);
@@ -25,14 +27,14 @@ function drawPair(context, joints, width, height) {
     outlined(context, dot, COLOURS[i], 2);
   });
   joints.forEach(({ at: [x, y], name }, i) => {
-    const side = (i === 0) === (x1 <= x2) ? -1 : 1;
+    const side = i === 0 ? -1 : 1;
     drawLabel(context, `${i + 1}  ${name}`, x, y, side * (radius + 12), i, width, height);
   });
 }
 
 // A label left or right of a place, on the other side where the canvas ends.
 function drawLabel(context, text, x, y, gap, i, width, height) {
-  context.font = "600 15px system-ui, sans-serif";
+  context.font = `600 ${Math.min(width, height) < SMALL ? 13 : 15}px system-ui, sans-serif`;
   const wide = context.measureText(text).width + 18;
   const space = Math.abs(gap);
   const fits = gap < 0 ? x - space - wide > 4 : x + space + wide < width - 4;
@@ -50,17 +52,33 @@ function drawLabel(context, text, x, y, gap, i, width, height) {
   context.fillText(text, left + 9, top + 14);
 }
 
+function drawLimb(context, from, to) {
+  const limb = new Path2D(`M${from}L${to}`);
+  context.strokeStyle = "#0008";
+  context.lineWidth = 4;
+  context.stroke(limb);
+  context.strokeStyle = COLOURS[0];
+  context.lineWidth = 1.5;
+  context.stroke(limb);
+}
+
+function short(name) {
+  return name.replace("top of the ", "").replace(/^(left|right) /, (side) => `${side[0]} `);
+}
+
 function drawDot(context, [x, y], name) {
   const dot = new Path2D();
   dot.arc(x, y, 4, 0, 2 * Math.PI);
   outlined(context, dot, COLOURS[0], 2);
-  context.font = "12px system-ui, sans-serif";
+  context.font = "11px system-ui, sans-serif";
   context.textBaseline = "middle";
   context.strokeStyle = "#000000";
   context.lineWidth = 3;
-  context.strokeText(name, x + 9, y);
+  const text = short(name);
+  const left = name.startsWith("right ") ? x - 9 - context.measureText(text).width : x + 9;
+  context.strokeText(text, left, y);
   context.fillStyle = "#ffffff";
-  context.fillText(name, x + 9, y);
+  context.fillText(text, left, y);
 }
 
 // A round magnifying glass beside the pointer, for joints of a few pixels.

@@ -34,6 +34,7 @@ function layout(root) {
     message: element("p", { className: "message", role: "alert", hidden: true }),
     names: [element("b"), element("b")],
     back: button("back", "small", key("⌫"), " back"),
+    near: element("span"),
     done: element("section", { className: "done" }),
     exported: element("pre", { className: "exported", hidden: true }),
     help: help(),
@@ -60,7 +61,7 @@ function layout(root) {
         button("absent", "", element("b", {}, "not in the image"), " ", key("N"))),
       element("div", { className: "others" }, part.back,
         button("skip", "small", key("S"), " put aside"),
-        button("whole", "small", key("Z"), " whole image"),
+        button("whole", "small", key("Z"), part.near),
         button("export", "small", "export"),
         button("help", "small", key("?"), " help"))),
     part.help);
@@ -77,12 +78,14 @@ function help() {
       " tell, is an answer too. The same pair comes for many images in a row. Every answer is" +
       " saved at once; close the window whenever you like."),
     element("table", {},
-      line(["1", "←", "C"], "the first (circle) is closer; or click its marker"),
-      line(["2", "→", "F"], "the first is farther, so the second (square) is closer"),
+      line(["1", "←", "C"], "the left one (circle) is closer; or click its marker"),
+      line(["2", "→", "F"], "the left one is farther, so the right one (square) is closer"),
       line(["3", "↓", "A"], "about the same, ambiguous, hard to tell"),
       line(["⌫", "B"], "back: take the last answer back, as often as you like"),
-      line(["S"], "put the image aside; it comes once more at the end"),
-      line(["Z"], "whole image, or the person alone"),
+      line(["S"], "put the image aside; it comes once more at the end. Put aside again, it stays" +
+        " unfinished until you take it up from the last page"),
+      line(["Z"], "whole image, or the person alone; while clicking joints: nearer, as with the" +
+        " wheel or two fingers"),
       line(["N"], "while clicking joints: this joint is not in the image"),
       line(["?"], "this help")),
     button("help", "", "close"));
@@ -108,10 +111,11 @@ function minutes(left) {
   return `about ${text} left`;
 }
 
-function showDone(part, { progress, journal }) {
+function showDone(part, { progress, journal, aside, notes }) {
   const counts = [
     [progress.complete, "images complete"],
     [progress.aside, "images put aside"],
+    ...(progress.unusable ? [[progress.unusable, "images with too few joints"]] : []),
     [progress.answers, "answers"],
   ];
   part.title.textContent = progress.aside ? "Done, but for what was put aside" : "All done";
@@ -123,5 +127,8 @@ function showDone(part, { progress, journal }) {
     element("p", {}, "Your answers: ", element("code", {}, journal)),
     element("p", {}, "Export writes the data set with the answers of all annotators."),
     button("export", "main", "Export"),
-    ...(progress.aside ? [" ", button("again", "", "Take up what was put aside")] : []));
+    ...(aside.length ? [" ", button("again", "", "Take up what was put aside")] : []),
+    part.exported,
+    ...(aside.length ? [element("p", {}, `Put aside: ${aside.join(", ")}`)] : []),
+    ...notes.map((note) => element("p", { className: "note" }, note)));
 }

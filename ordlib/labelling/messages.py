@@ -10,6 +10,7 @@ from ordlib.skeleton import LSP14
 
 Message = dict[str, Any]
 
+_LIMBS = [(LSP14.joints[parent], LSP14.joints[child]) for parent, child in LSP14.bones]
 _SPOKEN = {"head_top": "top of the head"}
 
 
@@ -149,5 +150,10 @@ def _click(session: Session, question: Question) -> Message:
         },
         "clicked": [
             {"name": spoken(joint), "point": point} for joint, point in clicks.items() if point
+        ],
+        "limbs": [
+            [clicks[parent], clicks[child]]
+            for parent, child in _LIMBS
+            if clicks.get(parent) and clicks.get(child)
         ],
     }

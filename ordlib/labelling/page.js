@@ -1,7 +1,7 @@
 // The page of the annotation tool. `mount` draws it into an element and talks through a transport:
 // HTTP to the server, or messages of a notebook widget (both at the end of this file). All state is
-// the session's; this file shows it and sends what was pressed. It is one module with drawing.js
-// and layout.js, joined by `ordlib.labelling.pages`.
+// the session's; this file shows it and sends what was pressed. It is one module with drawing.js,
+// zoom.js and layout.js, joined by `ordlib.labelling.pages`.
 
 const KEYS = {
   pair: {
@@ -14,6 +14,7 @@ const KEYS = {
 };
 const ANSWERS = ["closer", "farther", "ambiguous"];
 const IMAGES_KEPT = 12;
+const LENS_BELOW = 3; // screen pixels for one of the image: where they are larger, it shows a blur
 const REACH = 34; // how near to a marker a click must be to mean its joint, screen pixels
 
 // Seconds that a question was in sight: a window in the background does not count.
@@ -36,6 +37,7 @@ export function mount(root, transport) {
   const images = new Map(); // key -> promise of a decoded image, the latest used last
   const clock = new Clock();
   const part = layout(root);
+  const zoom = new Zoom();
   const context = part.canvas.getContext("2d");
   let state = null;
   let image = null;
@@ -80,6 +82,9 @@ export function mount(root, transport) {
   }
 
   async function show(reply) {
+    const same = reply.phase === "joint" && state?.phase === "joint" &&
+      reply.image.key === state.image.key;
+    if (!same) zoom.reset();
     state = reply;
     shown = false;
     image = null;
@@ -107,6 +112,8 @@ export function mount(root, transport) {
   }
 
   function showQuestion() {
+    part.done.after(part.exported);
+    part.near.textContent = state.phase === "joint" ? " zoom" : " whole image";
     part.name.textContent = state.image.name;
     if (state.phase === "joint") {
       const { name, place, size } = state.joint;
@@ -132,18 +139,32 @@ export function mount(root, transport) {
     part.message.replaceChildren(text, ...(again ? [button("again-send", "", "Try again")] : []));
   }
 
-  // Image pixels to screen pixels: the person's box, or all of the image, fills the canvas.
+  // The person's box, or all of the image, fills the canvas.
   function view() {
-    const { clientWidth: width, clientHeight: height } = part.canvas;
-    const size = state.image.size;
-    const [left, top, right, bottom] =
-      whole || state.phase === "joint" ? [0, 0, ...size] : state.image.box;
-    const zoom = Math.min(width / (right - left), height / (bottom - top));
-    return {
-      zoom,
-      x: width / 2 - ((left + right) / 2) * zoom,
-      y: height / 2 - ((top + bottom) / 2) * zoom,
-    };
+    const all = whole || state.phase === "joint";
+    return zoom.view(all ? [0, 0, ...state.image.size] : state.image.box, part.canvas);
+  }
+
+  // In a notebook the wheel scrolls, where nothing is to be clicked.
+  function turned(event) {
+    if (!shown || !state.image || !(state.phase === "joint" || event.ctrlKey)) return;
+    event.preventDefault();
+    const at = [event.offsetX, event.offsetY];
+    const speed = event.ctrlKey ? 0.01 : 0.002; // a pinch on a touchpad comes in small steps
+    zoom.go(Math.exp(-speed * event.deltaY), at, at, view(), part.canvas);
+    draw();
+  }
+
+  function nearer() {
+    if (state?.phase === "joint") {
+      const { clientWidth, clientHeight } = part.canvas;
+      const at = pointer ?? [clientWidth / 2, clientHeight / 2];
+      if (zoom.times > 1) zoom.reset();
+      else zoom.go(3, at, at, view(), part.canvas);
+    } else {
+      whole = !whole;
+    }
+    draw();
   }
 
   function draw() {
@@ -152,17 +173,20 @@ export function mount(root, transport) {
     part.canvas.width = width * ratio;
     part.canvas.height = height * ratio;
     if (!state?.image || !width) return;
-    const { zoom, x, y } = view();
+    const { zoom: times, x, y } = view();
     const [wide, high] = state.image.size;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.imageSmoothingQuality = "high";
-    if (image) context.drawImage(image, x, y, wide * zoom, high * zoom);
-    const onScreen = (point) => [point[0] * zoom + x, point[1] * zoom + y];
+    if (image) context.drawImage(image, x, y, wide * times, high * times);
+    const onScreen = (point) => [point[0] * times + x, point[1] * times + y];
     if (state.phase === "pair") {
       drawPair(context, state.joints.map((j) => ({ ...j, at: onScreen(j.point) })), width, height);
     } else if (state.phase === "joint") {
+      for (const limb of state.limbs) drawLimb(context, ...limb.map(onScreen));
       for (const { name, point } of state.clicked) drawDot(context, onScreen(point), name);
-      if (image && pointer) drawLens(context, image, pointer, view(), state, width);
+      if (image && pointer && times < LENS_BELOW) {
+        drawLens(context, image, pointer, view(), state, width);
+      }
     }
   }
 
@@ -174,8 +198,7 @@ export function mount(root, transport) {
     } else if (action === "export") {
       send({ type: "export" });
     } else if (action === "whole") {
-      whole = !whole;
-      draw();
+      nearer();
     } else if (!part.help.hidden) {
       part.help.hidden = true;
     } else if (busy || !shown) {
@@ -195,15 +218,15 @@ export function mount(root, transport) {
 
   function clicked(event) {
     if (busy || !shown || !image || !part.help.hidden) return;
-    const { zoom, x, y } = view();
+    const { zoom: times, x, y } = view();
     const at = [event.offsetX, event.offsetY];
     if (state.phase === "joint") {
-      const point = [(at[0] - x) / zoom, (at[1] - y) / zoom];
+      const point = [(at[0] - x) / times, (at[1] - y) / times];
       const inside = point.every((value, k) => value >= 0 && value <= state.image.size[k]);
       if (inside) send({ type: "joint", point, seconds: clock.seconds() });
     } else if (state.phase === "pair") {
       const far = state.joints.map(({ point }) =>
-        Math.hypot(point[0] * zoom + x - at[0], point[1] * zoom + y - at[1]));
+        Math.hypot(point[0] * times + x - at[0], point[1] * times + y - at[1]));
       if (Math.min(...far) < REACH && far[0] !== far[1]) {
         press(far[0] < far[1] ? "closer" : "farther");
       }
@@ -222,8 +245,12 @@ export function mount(root, transport) {
   }
 
   function hover(event) {
-    pointer = event.type === "pointerleave" ? null : [event.offsetX, event.offsetY];
-    if (state?.phase === "joint") draw();
+    const away = event.type !== "pointermove" && event.type !== "pointerdown";
+    if (away) zoom.lift(event);
+    pointer = away || event.pointerType === "touch" ? null : [event.offsetX, event.offsetY];
+    if (!shown || !state.image) return;
+    const moved = !away && event.pointerType === "touch" && zoom.finger(event, view(), part.canvas);
+    if (moved || state.phase === "joint") draw();
   }
 
   const listening = transport.wholePage ? document : root;
@@ -232,8 +259,10 @@ export function mount(root, transport) {
   listening.addEventListener("keydown", keyed);
   document.addEventListener("visibilitychange", hidden);
   part.canvas.addEventListener("click", clicked);
-  part.canvas.addEventListener("pointermove", hover);
-  part.canvas.addEventListener("pointerleave", hover);
+  for (const kind of ["down", "move", "up", "leave", "cancel"]) {
+    part.canvas.addEventListener(`pointer${kind}`, hover);
+  }
+  part.canvas.addEventListener("wheel", turned, { passive: false });
   root.addEventListener("click", (event) => {
     const pressed = event.target.closest("button");
     if (pressed) press(pressed.dataset.action);

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("drawing.js", "layout.js", "page.js")
+_SCRIPTS = ("drawing.js", "zoom.js", "layout.js", "page.js")
+_STYLES = ("page.css", "small.css")
 
 
 def page() -> str:
@@ -18,4 +19,4 @@ def script() -> str:
 
 def style() -> str:
     """The look of both."""
-    return (_HERE / "page.css").read_text("utf-8")
+    return "\n".join((_HERE / name).read_text("utf-8") for name in _STYLES)
