@@ -184,14 +184,14 @@ def test_an_image_that_is_gone_keeps_its_answers_and_counts_again_when_back(fold
     shutil.move(folder / "a.png", tmp_path / "a.png")
     session = Session(folder, "ann")
     assert session.images == image_files(folder)
-    assert session.notes == [
-        "gone: a.png; their answers are kept in ann.jsonl and count again once the files are back"
-    ]
+    gone = "gone: a.png; their answers are kept and count again once the files are back"
+    assert session.notes == [gone]
     assert session.progress()["answers"] == others
     answer_truly(session, ranks, 1)
     session.close()
     exported = export_folder(folder)
     assert (exported.answers, exported.images) == (others + 1, 2)
+    assert gone in exported.text()
     assert len(lsp_mpii_ordinal.load(exported.folder)) == 2
     assert len(json.loads((exported.folder / "annotations.json").read_text())["events"]) == 13
     shutil.move(tmp_path / "a.png", folder / "a.png")

@@ -26,7 +26,7 @@ from ordlib.labelling.joints import (
     joints_of,
     labels_of,
 )
-from ordlib.labelling.journal import Event, active, read_journals
+from ordlib.labelling.journal import Event, active, asked_about, read_journals
 from ordlib.labelling.labels import Labels
 from ordlib.labelling.photographs import photographs
 from ordlib.skeleton import LSP14
@@ -152,7 +152,8 @@ def export_folder(folder: Path, joints_file: Path | None = None) -> Exported:
     twice = clicked_twice(clicked_images(journals), clicked_only)
     _write_plain(target / "annotations.json", images, journals, compared, twice)
     count = int(settled.any(-1).any(-1).sum())
-    return Exported(target, count, answers, compared, found.left_out, twice)
+    gone = found.gone(asked_about(event for events in journals.values() for event in events))
+    return Exported(target, count, answers, compared, found.left_out + gone, twice)
 
 
 def _compare(annotators: list[str], relations: Tensor, known: Tensor) -> Agreement | None:

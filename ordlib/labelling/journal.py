@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -190,6 +190,11 @@ def active(events: Sequence[Event]) -> list[Event]:
     return kept
 
 
+def asked_about(events: Iterable[Event]) -> set[str]:
+    """File names of the images that events are about."""
+    return {event["image"] for event in events if "image" in event}
+
+
 def _open_locked(path: Path) -> int:
     def opened() -> int:
         path.parent.mkdir(exist_ok=True)
@@ -361,7 +366,7 @@ def _require_images(
 
     Other images may come and go.
     """
-    about = {event["image"] for event in active(events) if "image" in event}
+    about = asked_about(active(events))
     if about and not about & expected.keys():
         raise InputError(
             f"{path}: expected answers about the {len(expected)} images of this folder, found"

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,12 @@ class Photographs:
     sizes: Int64[Tensor, "images 2"]
     keys: list[str]
     left_out: list[str]
+
+    def gone(self, names: Iterable[str]) -> list[str]:
+        """A line about those of the named images that are not in the folder, if there are any."""
+        missing = sorted(set(names) - {path.name for path in self.files})
+        kept = "their answers are kept and count again once the files are back"
+        return [f"gone: {some(missing)}; {kept}"] if missing else []
 
     def read(self, row: object, key: object) -> bytes:
         """The bytes of the image of a row, if its key is the one that is asked for.

@@ -16,6 +16,7 @@ from ordlib.labelling.journal import (
     Event,
     Header,
     Journal,
+    asked_about,
     image_set,
     journal_path,
     read_journal,
@@ -151,13 +152,7 @@ class Session:
     def notes(self) -> list[str]:
         """What is left out, in words, a line each."""
         lines = list(self.photographs.left_out)
-        here = {path.name for path in self.photographs.files}
-        about = {event["image"] for event in self.journal.events if "image" in event}
-        if gone := sorted(about - here):
-            lines.append(
-                f"gone: {some(gone)}; their answers are kept in {self.journal.path.name} and count"
-                " again once the files are back"
-            )
+        lines += self.photographs.gone(asked_about(self.journal.events))
         if self.joints is not None and not all(self.labels.placed):
             lines.append(f"{self.joints_file}: {self.joints.problems()}")
         if few := self.unusable():
