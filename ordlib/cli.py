@@ -89,9 +89,10 @@ def _annotate(args: argparse.Namespace) -> int:
         _say(export_folder(args.folder, args.joints).text())
         return 0
     session = Session(args.folder, args.annotator, args.joints, args.strategy)
-    if not all(session.labels.placed):
+    placed = all(session.labels.placed)
+    if session.joints is None and not placed:
         _say("joints: no file (joints.mat, .json or .csv) has them, so they are clicked first")
-    elif session.joints is not None and session.joints.problems():
+    elif session.joints is not None and placed and session.joints.problems():
         _say(f"joints: left out: {session.joints.problems()}")
     _say(summary(session))
     serve(session, args.port, not args.no_browser, _say)
