@@ -138,9 +138,9 @@ right.set(xlabel="true difference (mm)", ylabel="answers that are not true (%)")
 right.legend()
 plots.save_figure(figure, folder / "figures" / "02_annotator.png")
 plt.show()
-reversed_order = float((said * truth == -1).float().mean())
 
 # %%
+reversed_order = float((said * truth == -1).float().mean())
 print(f"answers that differ from the true relation: {(said != truth).float().mean():.1%}")
 print(f"closer and farther mixed up: {reversed_order:.2%} of all answers")
 assert reversed_order < 0.02
