@@ -15,7 +15,7 @@
 #
 # **Needs.** The stand-in `studio` and two networks, `table1/volume2/weak` and `table1/volume2/full`. They are trained here if no run of them is found. The component itself is trained here, five times.
 #
-# **Time on a CPU.** smoke: seconds. quick: two to four minutes a network of Table 1, and about five minutes for the rest. desk: its part of Table 1, and half an hour for the rest. paper: days on a GPU for the networks, less than an hour for the component.
+# **Time on a CPU.** smoke: seconds. quick: two minutes a network of Table 1, and about two for the rest. desk: its part of Table 1, and half an hour for the rest. paper: days on a GPU for the networks, less than an hour for the component.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -217,7 +217,7 @@ assert all(torch.equal(twice[0][key], twice[1][key]) for key in twice[0])
 #
 # MPJPE in mm. The first two columns are skeletons of the training people that the component has not seen: with true depths, and with depths of the chosen noise. The others are test images with the 2D joints and depths of a ConvNet, or with true 2D joints and the ConvNet's depths.
 #
-# A component that was trained on clean depths believes them. It is the best where they are true, and the worst where they are a ConvNet's. One that was trained on depths too coarse learns to ignore them: it comes near to *2D alone*, and loses what true depths would have given.
+# A component that was trained on clean depths believes them: it is the best by far where they are true, and pays where they are not, most of all on noisy skeletons. One that was trained on depths too coarse hardly uses them, and loses what true depths would have given.
 
 # %%
 fresh = reconstruction.training_skeletons(2000, seed + 1, mocap=mocap or None)
@@ -432,7 +432,7 @@ both.round(3)
 # ## Summary
 #
 # - The component learns from skeletons alone, and sees 2D joints and depths without their units, so any ConvNet can stand before it.
-# - The noise must match the ConvNet: trained too clean, it believes wrong depths; too coarse, it ignores right ones.
+# - The noise decides how far depths are trusted: trained too clean, the component believes wrong ones; too coarse, it ignores right ones.
 # - Part of its gain is calibration and part is knowledge of poses, of which 2D joints alone already bring much. The ladder tells them apart.
 # - ConvNet and component are one differentiable module, with one call from image to millimetres.
 #
