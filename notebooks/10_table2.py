@@ -11,7 +11,7 @@
 #
 # **Question.** A network for 3D pose is trained on studio images with exact joints. Images from elsewhere are added: first with 2D keypoints, then with ordinal depths too. At last the reconstruction component is put behind it. How much does each step lower the error on *studio* test images?
 #
-# **Answer in one sentence.** In the paper each step lowers it, from 71.9 to 56.2 mm; this notebook measures the same five rows on the built-in benchmark, tells what each step gains in 2D and in depth, and gives a verdict on each step near its end.
+# **Answer in one sentence.** In the paper each step lowers it, from 71.9 to 56.2 mm; at scale `quick` the two steps of training raise it here, and the component lowers it. What each step changes in 2D and in depth is told apart, and a verdict on each step stands near the end.
 #
 # **Needs** three trained networks, of which notebook 11 needs the same, and the reconstruction component of notebook 07, on two kinds of skeletons; it trains those that are missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network and about a minute a component; `desk` hours; `paper` days on a GPU. Without training: less than half a minute.
 
@@ -159,9 +159,6 @@ poses = [
     )
 ]
 torch.testing.assert_close(*poses, atol=0.5, rtol=1e-3)
-if scale != "smoke":
-    better = table.query("column == 'ordinal_accuracy'")
-    assert (better["ci_low"] > 0.5).all(), "every row orders joints better than chance"
 
 # %% [markdown]
 # ## Published and reproduced, side by side
@@ -254,7 +251,7 @@ plt.show()
 # %% [markdown]
 # ## What the component adds: calibration or knowledge of poses?
 #
-# Part of the gain of *Rec* may be mere calibration. If a network's depths are too flat or too deep as a whole, one factor would mend that without any knowledge of poses. So two corrections stand between the network and the component, both with factors that only the truth of the test images tells: **one scale**, the factor with the smallest mean error, and **joint scales**, one for each joint by least squares. What the component gains beyond them is not calibration. The row `studio` is not in the paper's table with *Rec* and is added here. *Broad* is the component that learnt from skeletons like those of `wild`.
+# Part of the gain of *Rec* may be mere calibration. If a network's depths are too flat or too deep as a whole, one factor would mend that without any knowledge of poses. So two corrections stand between the network and the component, both with factors that only the truth of the test images tells: **one scale**, the factor with the smallest mean error, and **joint scales**, one for each joint by least squares. Neither is the best in MPJPE that a correction could do, but what the component gains beyond them is more than a scale of depths. Compare plane and depth errors of the rows with and without *Rec* above, too: where only the plane error falls, the component mends positions and size, not depth. Notebook 07 shows how much of its gain 2D joints alone would bring. The row `studio` is not in the paper's table with *Rec* and is added here. *Broad* is the component that learnt from skeletons like those of `wild`.
 
 # %%
 LADDER = {"network": "mpjpe", "one scale": "mpjpe_one_scale", "joint scales": "mpjpe_joint_scales"}
@@ -285,7 +282,7 @@ for row in ROWS:
         print(f"  calibration reaches {share:.0f}% of the gain of Rec")
 
 # %% [markdown]
-# MPJPE on the rungs of the ladder, from the network alone to the component.
+# MPJPE on the rungs of the ladder, from the network alone to the component; *Rec, broad* is another component and no further rung. The axis does not start at 0.
 
 # %%
 order = [*LADDER, "Rec", "Rec, broad"]
@@ -306,8 +303,8 @@ plt.show()
 # The paper: *supervision with 2D keypoints is helpful*, ordinal depth *provides novel information to the network and further improves the results*, the component *is also beneficial*. As numbers with bounds:
 #
 # - *lowers*: the ratio of two errors is at most 1;
-# - *all five rows in the printed order*: the largest ratio of a row to the one printed above it is at most 1. This holds the component without ordinal depths against ordinal depths without the component, too, which the text does not speak of;
-# - *novel information*: the depth error falls, and the ordinal accuracy rises by more than 0; the paper prints neither;
+# - *all five rows in the printed order*: the largest ratio of a row to the one printed above it is at most 1. This also compares the component without ordinal depths to ordinal depths without the component, which the text does not speak of;
+# - *novel information*: the depth error falls, and the ordinal accuracy does not fall; the paper prints neither;
 # - *beats the best scales*: the ratio of MPJPE with *Rec* to that of the calibrated network is at most 1. This is our question, not a statement of the paper.
 #
 # The rule is that of notebook 09: **reproduced** if the whole 95% interval lies on the stated side, **not reproduced** if none of it does, **undecided** otherwise.
@@ -336,7 +333,7 @@ print(f"\nSeeds: {len(seeds)}. The intervals cover {covers}.")
 # ## What may decide this
 #
 # - **Budget.** The paper trains the mixed rows for 2.5 million steps of 4 images. The share of that which this run gives is printed below. A step that needs much training to pay, or one that delays the other, shows the wrong sign when stopped early.
-# - **2D.** On `studio`, the images of `wild` help first by more varied 2D supervision. Where 2D errors are the larger part of MPJPE, steps in 2D are seen and steps in depth are not. The column `given_2d_mm` takes 2D out.
+# - **2D.** On `studio`, the images of `wild` could help first by more varied 2D supervision; the gains by 2D above say whether they do. Left and right that are confused are part of the 2D error (notebook 09 counts them). Where 2D errors are the larger part of MPJPE, steps in 2D are seen and steps in depth are not. The column `given_2d_mm` takes 2D out.
 # - **What ordinal depths can add on `studio`.** Its poses are narrow and have exact depths in training. Other people's order of joints in other poses can teach little that these depths do not teach, so the gain on `studio` is bounded by what is left to learn there. Notebook 11 asks the same where depths cannot come from `studio`.
 # - **Spread of depths.** The ranking loss knows order and no millimetres; it may pull or push depths that the 3D half sets. Below stand the spread of the predicted depths over that of the true ones, and the factor that would fit the true depths best. A network that is unsure makes the smallest squared error with depths that are flat, and then the factor is 1. A factor above 1 says that they are flatter than that, one below 1 that they are deeper than what they know warrants.
 

@@ -318,7 +318,7 @@ STATEMENTS: Mapping[int, tuple[Statement, ...]] = {
             Statement(f"Rec beats {name}, {word} Ord", _beyond(row, scales), 1.0)
             for name, scales in (
                 ("the best single scale", "mpjpe_one_scale"),
-                ("the best joint scales", "mpjpe_joint_scales"),
+                ("a scale for each joint", "mpjpe_joint_scales"),
             )
             for word, row in (("without", KEYPOINTS), ("with", ORDINAL))
         ),
