@@ -213,7 +213,7 @@ def group_places(
 
 def _order(closer: Tensor, tied: Tensor, near: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:
     """`near` is closer: so is all that is not behind it than all that is not in front of `far`."""
-    k = torch.arange(len(near), device=near.device)
+    k = torch.arange(len(near))
     front = closer[k, :, near] | tied[k, :, near]
     back = closer[k, far] | tied[k, far]
     return closer | (front.unsqueeze(-1) & back.unsqueeze(-2)), tied
@@ -221,7 +221,7 @@ def _order(closer: Tensor, tied: Tensor, near: Tensor, far: Tensor) -> tuple[Ten
 
 def _tie(closer: Tensor, tied: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Two groups become one, behind all that is in front of either."""
-    k = torch.arange(len(first), device=first.device)
+    k = torch.arange(len(first))
     group = tied[k, first] | tied[k, second]
     front = closer[k, :, first] | closer[k, :, second]
     back = closer[k, first] | closer[k, second]

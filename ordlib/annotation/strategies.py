@@ -49,9 +49,8 @@ class Insertion:
     def __init__(self, knowledge: Knowledge, skeleton: Skeleton) -> None:
         self._knowledge = knowledge
         joints = knowledge.present.shape[1]
-        self._order = self._line(skeleton, joints)
-        self._place = torch.empty(joints, dtype=torch.int64)
-        self._place[torch.tensor(self._order)] = torch.arange(joints)
+        # where each joint stands in the line of insertion
+        self._place = torch.tensor(self._line(skeleton, joints)).argsort()
 
     def _line(self, skeleton: Skeleton, joints: int) -> list[int]:
         return list(range(joints))
