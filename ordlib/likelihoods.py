@@ -4,6 +4,7 @@ Eq. 1 takes "i is closer" as a Bradley-Terry likelihood and "roughly the same" a
 Neither knows at which difference a tie turns into an order, so the margin between joints belongs to
 the loss. Here one model gives the probabilities of all three answers from the difference in depth,
 and that threshold is known in millimetres. Depths that fit the answers are then in millimetres.
+`listwise_loss` does the same for an ordering of all joints at once, groups of ties and all.
 """
 
 import math
@@ -98,10 +99,14 @@ def answer_log_probabilities(
 def _answers(difference: Tensor, tie_mm: float, slope_mm: float, model: str) -> Answers:
     if model not in MODELS:
         raise InputError(f"model: expected one of {', '.join(MODELS)}, found {model!r}")
-    for name, value in (("tie_mm", tie_mm), ("slope_mm", slope_mm)):
+    _require_positive(tie_mm=tie_mm, slope_mm=slope_mm)
+    return MODELS[model](-difference / slope_mm, tie_mm / slope_mm)
+
+
+def _require_positive(**values: float) -> None:
+    for name, value in values.items():
         if not 0 < value < math.inf:
             raise InputError(f"{name}: expected a positive number, found {value}")
-    return MODELS[model](-difference / slope_mm, tie_mm / slope_mm)
 
 
 def tie_likelihood_loss(
@@ -149,6 +154,85 @@ def tie_likelihood_loss(
     if annotated is not None:
         likelihood = torch.where(known, likelihood, 0)
     return -likelihood.sum() / len(z)
+
+
+_IMPOSSIBLE = -1e30
+"""Logarithm of what cannot be: finite, since infinities less infinities have no gradient."""
+
+
+def listwise_loss(
+    depth_mm: Float[Tensor, "batch joints"],
+    ranks: Int[Tensor, "batch joints"],
+    *,
+    tie_mm: float = 100.0,
+    slope_mm: float = SLOPE_MM,
+) -> Float[Tensor, ""]:
+    """Negative log-likelihood of whole orderings: sum over their groups, mean over the batch.
+
+    Plackett and Luce choose the closest joint, then the closest of those that remain, and so on; a
+    joint is chosen in proportion to its worth, exp(-z / slope). For ties this is the Davidson-Luce
+    model of Firth, Kosmidis and Turner (2019), which chooses groups: the group G of m joints from
+    the remaining R, front to back, with probability
+
+        delta_m g(G) / sum over sizes s and subsets S of R of size s of delta_s g(S),
+
+    where g is the geometric mean of the worths. With delta_s = exp((s - 1) / s tie / slope) a tie
+    of s joints is as probable as the choice of its first one alone if that one is `tie_mm` in front
+    of all others. Two joints give exactly `davidson`. Convex in the depths; a shift of all changes
+    nothing. The sum over subsets is an elementary symmetric polynomial, so it costs O(N^3) and not
+    2^N.
+
+    Args:
+        depth_mm: predicted depths, larger is farther away.
+        ranks: group of each joint, the closest has the lowest; negative for joints without
+            annotation, which get no gradient, whatever their depths.
+        tie_mm, slope_mm: as for `answer_log_probabilities`.
+
+    Raises:
+        InputError: shapes that do not fit; depths that are not finite (on the CPU); threshold or
+            slope that is not positive and finite.
+    """
+    if depth_mm.ndim != 2 or depth_mm.numel() == 0:
+        raise InputError(
+            f"depth_mm: expected 2 dimensions, none of them 0, found shape {tuple(depth_mm.shape)}"
+        )
+    require_same_shape("ranks", ranks, "depth_mm", depth_mm)
+    _require_positive(tie_mm=tie_mm, slope_mm=slope_mm)
+    if looks_at_values(depth_mm):
+        require_finite("depth_mm", depth_mm)
+    present = ranks >= 0
+    log_worth = torch.where(present, single_precision(depth_mm), 0) / -slope_mm
+    size = (ranks.unsqueeze(-1) == ranks.unsqueeze(-2)).sum(-1).to(log_worth)
+    # Each joint carries its share of its group: 1 / m of log delta_m + mean of the log worths.
+    chosen = (log_worth + (size - 1) / size * (tie_mm / slope_mm)) / size
+    last, totals = _log_totals(log_worth, ranks, tie_mm / slope_mm)
+    return (torch.where(last, totals, 0).sum() - torch.where(present, chosen, 0).sum()) / len(ranks)
+
+
+def _log_totals(log_worth: Tensor, ranks: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Denominators of `listwise_loss`, joints added one by one from back to front.
+
+    Returns:
+        Whether a joint completes its group, so that all that are not in front of it are there, and
+        the logarithm of the sum over subsets of the joints so far; both (B, N) in that order.
+    """
+    absent_first = torch.where(ranks < 0, torch.iinfo(ranks.dtype).max, ranks)
+    rank, order = absent_first.sort(descending=True, stable=True)
+    last = (rank != F.pad(rank[:, 1:], (0, 1), value=-1)) & (ranks.gather(1, order) >= 0)
+    added = torch.where(ranks >= 0, log_worth, _IMPOSSIBLE).gather(1, order)
+    sizes = torch.arange(1, added.shape[1] + 1, device=added.device, dtype=added.dtype)
+    log_ties = (sizes - 1) / sizes * threshold
+    # sums[:, s - 1, k]: over subsets of k joints, of products of worths to the power 1 / s
+    sums = added.new_full((len(added), len(sizes), len(sizes) + 1), _IMPOSSIBLE)
+    sums[..., 0] = 0
+    totals = []
+    for one in added.unbind(1):
+        more = sums[..., :-1] + (one[:, None] / sizes)[..., None]
+        both = torch.stack([sums[..., 1:], more]).logsumexp(0)
+        sums = torch.cat([sums[..., :1], both], -1)
+        complete = sums[..., 1:].diagonal(dim1=1, dim2=2)
+        totals.append((complete + log_ties).logsumexp(1))
+    return last, torch.stack(totals, 1)
 
 
 def minimise(

@@ -2,6 +2,7 @@
 
 import math
 from inspect import unwrap
+from itertools import combinations, product
 
 import pytest
 import sympy
@@ -15,6 +16,7 @@ from ordlib.likelihoods import (
     MODELS,
     SLOPE_MM,
     answer_log_probabilities,
+    listwise_loss,
     minimise,
     tie_likelihood_loss,
 )
@@ -264,6 +266,170 @@ class TestLoss:
             loss(torch.zeros(2, 3), relations, torch.ones(2, 3) > 0)
         with pytest.raises(InputError, match="tie_mm: expected a positive number, found 0"):
             loss(torch.zeros(2, 3), relations, tie_mm=0.0)
+
+
+def loop_listwise(depth, ranks, tie_mm, slope_mm):
+    """Davidson-Luce by its definition: every subset of what remains, one by one."""
+
+    def weight(joints, z):
+        size = len(joints)
+        delta = math.exp((size - 1) / size * tie_mm / slope_mm)
+        return delta * math.prod(math.exp(-z[j] / slope_mm) for j in joints) ** (1 / size)
+
+    total = 0.0
+    for z, places in zip(depth, ranks, strict=True):
+        for rank in sorted(set(places) - {-1}):
+            group = [j for j, place in enumerate(places) if place == rank]
+            left = [j for j, place in enumerate(places) if place >= rank]
+            subsets = (s for k in range(1, len(left) + 1) for s in combinations(left, k))
+            total -= math.log(weight(group, z) / sum(weight(s, z) for s in subsets))
+    return total / len(depth)
+
+
+def weak_orders(joints):
+    """Ranks 0, 1, ... without gaps, of every weak ordering."""
+    every = product(range(joints), repeat=joints)
+    return [ranks for ranks in every if set(ranks) == set(range(max(ranks) + 1))]
+
+
+class TestListwise:
+    options = {"tie_mm": 80.0, "slope_mm": 40.0}  # noqa: RUF012
+
+    def test_hand_worked(self):
+        """At equal depths a stage of three has 3 single joints, 3 pairs and 1 triple."""
+        level, two, three = torch.zeros(1, 3), math.exp(1.0), math.exp(4 / 3)
+        everything = 3 + 3 * two + three
+        cases = {
+            (0, 0, 0): everything / three,
+            (0, 1, 1): everything * (2 + two) / two,
+            (2, 0, 1): everything * (2 + two),
+        }
+        for ranks, expected in cases.items():
+            found = listwise_loss(level, torch.tensor([ranks]), **self.options).item()
+            assert found == pytest.approx(math.log(expected), rel=1e-6)
+
+    def test_equals_loop(self, generator):
+        depth = torch.randn(6, 7, generator=generator, dtype=torch.float64) * 150
+        ranks = torch.randint(-1, 5, (6, 7), generator=generator)
+        ranks[0] = -1
+        found = listwise_loss(depth, ranks, **self.options).item()
+        expected = loop_listwise(depth.tolist(), ranks.tolist(), **self.options)
+        assert found == pytest.approx(expected, rel=1e-10)
+
+    @given(depth=st.lists(st.floats(-500, 500), min_size=4, max_size=4))
+    def test_probabilities_of_all_orderings_sum_to_one(self, depth):
+        z, every = torch.tensor([depth]).double(), weak_orders(4)
+        assert len(every) == 75
+        losses = [listwise_loss(z, torch.tensor([ranks]), **self.options) for ranks in every]
+        torch.testing.assert_close(
+            torch.stack(losses).neg().exp().sum(), torch.tensor(1.0).double()
+        )
+
+    @given(difference=st.floats(-600, 600), tie=st.floats(1, 300), slope=st.floats(20, 300))
+    def test_two_joints_are_davidson(self, difference, tie, slope):
+        depth, options = (
+            torch.tensor([[difference, 0.0]]).double(),
+            {"tie_mm": tie, "slope_mm": slope},
+        )
+        for ranks, relation in (((0, 1), 1), ((0, 0), 0), ((1, 0), -1)):
+            found = listwise_loss(depth, torch.tensor([ranks]), **options)
+            pair = tie_likelihood_loss(depth, one_pair(relation), model="davidson", **options)
+            torch.testing.assert_close(found, pair, atol=1e-9, rtol=1e-9)
+
+    def test_ties_take_their_share_from_plackett_and_luce(self, generator):
+        """Their orders, a softmax over what remains at each place, are more probable."""
+        depth = torch.randn(1, 5, generator=generator, dtype=torch.float64) * 100
+        order = torch.tensor([3, 0, 4, 1, 2])
+        z = depth[0, order] / 40
+        softmaxes = sum(torch.logsumexp(-z[k:], 0) + z[k] for k in range(5))
+        few, many = (
+            listwise_loss(depth, order.argsort()[None], tie_mm=tie, slope_mm=40.0)
+            for tie in (1e-9, 80.0)
+        )
+        assert softmaxes < few < many
+        far = 1e4 * torch.arange(5, dtype=torch.float64)[None]
+        assert listwise_loss(far, torch.arange(5)[None], **self.options).item() < 1e-9
+
+    def test_a_tie_and_its_first_joint_alone_meet_at_the_threshold(self):
+        depth = torch.tensor([[0.0, 80.0, 80.0, 80.0]], dtype=torch.float64)
+        alone, rest = torch.tensor([[0, -1, -1, -1]]), torch.tensor([[-1, 0, 0, 0]])
+        first = listwise_loss(depth, torch.tensor([[0, 1, 1, 1]]), **self.options)
+        tied = listwise_loss(depth, torch.tensor([[0, 0, 0, 0]]), **self.options)
+        torch.testing.assert_close(first - listwise_loss(depth, rest, **self.options), tied)
+        assert listwise_loss(depth, alone, **self.options) == 0  # nothing else to choose
+
+    def test_gradient_against_symbols(self):
+        x, y, w = sympy.symbols("x y w", real=True)
+        worth, t = [sympy.exp(-z) for z in (x, y, w)], 2
+        two, three = sympy.exp(sympy.Rational(t, 2)), sympy.exp(sympy.Rational(2 * t, 3))
+        pairs = [two * sympy.sqrt(a * b) for a, b in combinations(worth, 2)]
+        everything = sum(worth) + sum(pairs) + three * sympy.prod(worth) ** sympy.Rational(1, 3)
+        loss = -sympy.log(pairs[1] / everything)  # joints 0 and 2 in front, then joint 1 alone
+        at = {x: 0.3, y: -0.7, w: 1.1}
+        depth = torch.tensor([list(at.values())], dtype=torch.float64, requires_grad=True)
+        found = listwise_loss(depth, torch.tensor([[0, 1, 0]]), tie_mm=2.0, slope_mm=1.0)
+        assert found.item() == pytest.approx(float(loss.evalf(20, subs=at)))
+        (grad,) = torch.autograd.grad(found, depth)
+        exact = [float(loss.diff(z).evalf(20, subs=at)) for z in (x, y, w)]
+        assert grad[0].tolist() == pytest.approx(exact)
+
+    def test_gradient_and_convexity(self, generator):
+        depth = torch.randn(2, 5, generator=generator, dtype=torch.float64)
+        ranks = torch.tensor([[0, 1, 1, -1, 2], [4, 4, 4, 0, 7]])
+        options = {"tie_mm": 1.0, "slope_mm": 0.5}
+        assert torch.autograd.gradcheck(
+            lambda z: listwise_loss(z, ranks, **options), depth.clone().requires_grad_()
+        )
+        hessian = torch.autograd.functional.hessian(
+            lambda z: listwise_loss(z.view(2, 5), ranks, **options), depth.flatten()
+        )
+        assert torch.linalg.eigvalsh(hessian).min() > -1e-12
+
+    def test_shift_is_free_and_scale_is_not(self):
+        ranks = torch.tensor([[0, 0, 1, 2, 2]])
+        depth = torch.tensor([[0.0, 20.0, 200.0, 400.0, 390.0]], dtype=torch.float64)
+        as_is, moved, tenth, tenfold = (
+            listwise_loss(z, ranks, slope_mm=20.0).item()
+            for z in (depth, depth + 1234, depth / 10, depth * 10)
+        )
+        assert moved == pytest.approx(as_is)
+        assert as_is < min(tenth, tenfold)
+
+    def test_joints_without_annotation_have_zero_gradient(self):
+        depth = torch.tensor([[1e30, 50.0, -3e38, 0.0]], requires_grad=True)
+        loss = listwise_loss(depth, torch.tensor([[-1, 1, -1, 0]]))
+        (grad,) = torch.autograd.grad(loss, depth)
+        kept = listwise_loss(depth[:, [1, 3]], torch.tensor([[1, 0]]))
+        torch.testing.assert_close(loss, kept)
+        assert grad[0, [0, 2]].tolist() == [0, 0] and grad[0, 1] != 0
+        none = listwise_loss(depth, torch.full((1, 4), -1))
+        assert none.item() == 0 and not torch.autograd.grad(none, depth)[0].any()
+
+    @pytest.mark.parametrize("ranks", [(0, 1, 2), (2, 1, 0), (0, 0, 0)])
+    def test_no_overflow(self, ranks):
+        depth = torch.tensor([[-1e6, 0.0, 1e6]], requires_grad=True)
+        loss = listwise_loss(depth, torch.tensor([ranks], dtype=torch.int8), slope_mm=1.0)
+        loss.backward()
+        assert loss.isfinite() and depth.grad.isfinite().all()
+
+    def test_half_precision_is_computed_in_single(self):
+        depth = torch.tensor([[1024.0, -1024.0]], dtype=torch.bfloat16, requires_grad=True)
+        loss = listwise_loss(depth, torch.tensor([[0, 1]]), slope_mm=0.01, tie_mm=0.01)
+        loss.backward()
+        assert loss.dtype == torch.float32 and loss.item() == pytest.approx(204_800)
+        assert depth.grad.dtype == torch.bfloat16
+
+    def test_bad_input_is_named(self):
+        level, loss = torch.zeros(2, 3), unwrap(listwise_loss)
+        ranks = torch.zeros(2, 3, dtype=torch.int64)
+        with pytest.raises(InputError, match="depth_mm: expected finite values, found 6 of 6"):
+            loss(level + NAN, ranks)
+        with pytest.raises(InputError, match="depth_mm: expected 2 dimensions"):
+            loss(level[0], ranks)
+        with pytest.raises(InputError, match="ranks: expected the shape of depth_mm"):
+            loss(level, ranks[:, :2])
+        with pytest.raises(InputError, match="slope_mm: expected a positive number, found -1"):
+            loss(level, ranks, slope_mm=-1.0)
 
 
 def test_minimum_of_many_people_hand_worked():
