@@ -217,6 +217,43 @@ class _Limbs:
         return z - torch.where(step.abs() < 1e-3 * z, step, 0)
 
 
+def weak_perspective(
+    keypoints_px: Float[Tensor, "batch joints 2"],
+    relative_depth_mm: Float[Tensor, "batch joints"],
+    limb_lengths_mm: Float[Tensor, " bones"],
+    visible: Bool[Tensor, "batch joints"] | None = None,
+    skeleton: Skeleton = H36M17,
+) -> Float[Tensor, "batch joints 3"]:
+    """Poses from 2D keypoints and depths where no camera is known, mm, as [64] needs them.
+
+    One scale an image, mm per pixel, makes the squared lengths of the bones fit those of mean limbs
+    best in the least squares sense. It is a constant to the gradient.
+
+    Args:
+        limb_lengths_mm: lengths of the bones that end in joints 1 to N-1, in joint order.
+        visible: joints with a position; a bone counts if both its ends have one. None means all.
+
+    Raises:
+        InputError: shapes that do not fit the skeleton.
+    """
+    require_shape("keypoints_px", keypoints_px, None, len(skeleton), 2)
+    require_shape("relative_depth_mm", relative_depth_mm, *keypoints_px.shape[:2])
+    require_shape("limb_lengths_mm", limb_lengths_mm, len(skeleton) - 1)
+    first, second = (list(ends) for ends in zip(*skeleton.bones, strict=True))
+    if visible is not None:
+        keypoints_px = torch.where(visible[..., None], keypoints_px, 0)
+    with torch.no_grad():
+        flat = (keypoints_px[:, second] - keypoints_px[:, first]).square().sum(-1)
+        deep = (relative_depth_mm[:, second] - relative_depth_mm[:, first]).square()
+        if visible is not None:
+            flat = flat * (visible[:, second] & visible[:, first])
+        # a bone may be deeper than it is long: the depths are a guess
+        rest = (limb_lengths_mm.square() - deep).clamp_min(0)
+        square = (flat * rest).sum(1) / flat.square().sum(1).clamp_min(1e-12)
+    plane = keypoints_px * square.sqrt()[:, None, None]
+    return torch.cat([plane, relative_depth_mm[..., None]], -1)
+
+
 def root_depth(
     keypoints_px: Float[Tensor, "batch joints 2"],
     relative_depth_mm: Float[Tensor, "batch joints"],

@@ -73,8 +73,8 @@ class Run:
 
     @cached_property
     def predictions(self) -> dict[str, Tensor]:
-        """Those on the test images of `studio`; see `on`."""
-        return self.on("studio")
+        """Those on the test images of its home domain; see `on`."""
+        return self.on(self.row.home)
 
     def on(self, domain: str) -> dict[str, Tensor]:
         """`joints_mm`, `keypoints_px`, `depth`, and each metric with one value a sample.
@@ -86,7 +86,7 @@ class Run:
             raise InputError(
                 f"domain: {self.row.id} has {', '.join(self.row.domains)}, found {domain!r}"
             )
-        path = self.folder / _predictions(domain)
+        path = self.folder / _predictions(self.row, domain)
         try:
             return load_file(path)
         except SafetensorError as error:
@@ -103,9 +103,9 @@ class Run:
         return load_weights(self.folder / "weights.safetensors", network, self.folder.name).eval()
 
 
-def _predictions(domain: str) -> str:
+def _predictions(row: Row, domain: str) -> str:
     """File of the predictions on a domain's test images."""
-    return "predictions.safetensors" if domain == "studio" else f"predictions-{domain}.safetensors"
+    return f"predictions{'' if domain == row.home else f'-{domain}'}.safetensors"
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -200,17 +200,17 @@ def _train_and_evaluate(
     position: int,
 ) -> None:
     load = partial(synthetic.load, scale=scale.name, seed=seed, mocap=mocap, device=device)
-    train_set = load("studio", row.train_split)
+    train_set = load(row.home, row.train_split)
     network = build(row.network, row.stacks, scale, seed)
     if not (folder / "weights.safetensors").exists():
-        steps = scale.mixed_steps if row.wild else scale.steps
         config = TrainingConfig(
-            steps, scale.optimizer, scale.learning_rate, scale.schedule, precision
+            row.steps(scale), scale.optimizer, scale.learning_rate, scale.schedule, precision
         )
         wild = load("wild", "train") if row.wild else None
         count = scale.batch_size // 2 if row.wild else scale.batch_size
         batch_at = partial(_batch_at, train_set, wild, count, seed, device)
-        losses = partial(_losses, row=row, scale=scale)
+        lengths = train_set.limb_lengths_mm
+        losses = partial(_losses, row=row, scale=scale, limb_lengths_mm=lengths)
         identity = folder.name
         train_network(network, batch_at, losses, config, folder, device, row.id, position, identity)
         save_weights(folder / "weights.safetensors", network, identity)
@@ -222,17 +222,19 @@ def _train_and_evaluate(
         result = evaluate(network, train_set, load(domain, split), row.weak, scale, device)
         tensors = {name: getattr(result, name) for name in ("joints_mm", "keypoints_px", "depth")}
         tensors = {k: v.contiguous() for k, v in (tensors | result.per_sample).items()}
-        with replacing(folder / _predictions(domain)) as temporary:
+        with replacing(folder / _predictions(row, domain)) as temporary:
             save_file(tensors, temporary)
         found = {name: float(values.nanmean()) for name, values in result.per_sample.items()}
         found |= {"scale_mm": result.scale_mm, "oracle_scale_mm": result.oracle_scale_mm}
-        means |= found if domain == "studio" else {domain: found}
+        means |= found if domain == row.home else {domain: found}
     _write(folder / "metrics.json", json.dumps(means, indent=1))
 
 
-def _losses(output: Any, batch: Any, *, row: Row, scale: Scale) -> dict[str, Tensor]:
+def _losses(
+    output: Any, batch: Any, *, row: Row, scale: Scale, limb_lengths_mm: Tensor
+) -> dict[str, Tensor]:
     if row.wild:
-        return mixed_volume_losses(output, batch, row.wild == "ordinal", scale)
+        return mixed_volume_losses(output, batch, row.wild, scale, limb_lengths_mm)
     return LOSSES[row.network](output, batch, row.weak, scale)
 
 
@@ -315,7 +317,7 @@ def train(
 def _data(rows: Sequence[str]) -> dict[tuple[str, str], None]:
     """The splits that training and testing rows needs, each once."""
     specs = [get_row(row) for row in rows]
-    needed = [("studio", row.train_split) for row in specs]
+    needed = [(row.home, row.train_split) for row in specs]
     needed += [("wild", "train") for row in specs if row.wild]
     needed += [test for row in specs for test in row.tests().items()]
     return dict.fromkeys(needed)

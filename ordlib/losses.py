@@ -5,6 +5,7 @@ in float32. Shapes are checked always; values only on the CPU, since on an accel
 make every step wait: there the training loop checks the loss itself.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,7 @@ from ordlib.checks import (
     single_precision,
 )
 from ordlib.errors import InputError
+from ordlib.skeleton import H36M17
 from ordlib.volume import exp_shifted, peak
 
 RANKING_UNIT_MM = 125.0
@@ -34,6 +36,8 @@ together. Against (z_i - z_j)^2 of the ties it sets the balance between orders a
 
 _SMALLEST_PROBABILITY = 1e-30
 _FARTHEST = 1e6
+_SMALLEST_LENGTH = 1e-3
+_PARENTS = tuple(parent for parent, _ in H36M17.bones)
 
 
 @lru_cache(maxsize=32)
@@ -114,6 +118,58 @@ def pose_loss(
     """
     require_shape("pred", pred, *_batch_of("pred", pred, 3)[:2], 3)
     return _squared_error(pred, target, None)
+
+
+LIMB_GROUPS: Mapping[str, tuple[int, ...]] = {
+    "arms": (12, 13, 15, 16),
+    "legs": (2, 3, 5, 6),
+    "shoulders": (11, 14),
+    "hips": (1, 4),
+}
+"""Joints of Human3.6M in which the bones of a group end; groups as in [64]."""
+
+
+def limb_loss(
+    joints_mm: Float[Tensor, "batch joints 3"],
+    limb_lengths_mm: Float[Tensor, " bones"],
+    visible: Bool[Tensor, "batch joints"] | None = None,
+) -> Float[Tensor, ""]:
+    """Geometric loss of Zhou et al. [64], the paper's rival for images without 3D ground truth.
+
+    The ratio of each bone to its mean length should be the same within a group of `LIMB_GROUPS`:
+    the variance of the ratios of each group, summed over groups, mean over the batch.
+
+    Args:
+        joints_mm: poses in the joint order of Human3.6M, in any unit up to a common factor.
+        limb_lengths_mm: mean lengths of the bones that end in joints 1 to 16, in joint order.
+        visible: joints that count; a bone counts if both its ends do. None means all.
+
+    Raises:
+        InputError: shapes that do not fit; values that are not finite (on the CPU).
+    """
+    batch = _batch_of("joints_mm", joints_mm, 3)[0]
+    require_shape("joints_mm", joints_mm, batch, len(H36M17), 3)
+    require_shape("limb_lengths_mm", limb_lengths_mm, len(H36M17) - 1)
+    if visible is not None:
+        require_shape("visible", visible, batch, len(H36M17))
+    if looks_at_values(joints_mm):
+        require_finite("joints_mm", joints_mm)
+    bones = joints_mm[:, 1:] - joints_mm[:, list(_PARENTS)]
+    # the length of a bone of no length has no gradient
+    ratios = (bones.square().sum(-1) + _SMALLEST_LENGTH**2).sqrt() / limb_lengths_mm
+    shown = torch.ones_like(ratios) if visible is None else _both_ends(visible).to(ratios)
+    total = ratios.new_zeros(())
+    for ends in LIMB_GROUPS.values():
+        place = [end - 1 for end in ends]
+        ratio, weight = ratios[:, place], shown[:, place]
+        count = weight.sum(1, keepdim=True).clamp_min(1)
+        mean = (ratio * weight).sum(1, keepdim=True) / count
+        total = total + ((ratio - mean).square() * weight / count).sum()
+    return total / batch
+
+
+def _both_ends(visible: Tensor) -> Tensor:
+    return visible[:, 1:] & visible[:, list(_PARENTS)]
 
 
 def heatmap_loss(

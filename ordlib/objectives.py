@@ -12,6 +12,7 @@ up to a scale, which `evaluation` fits.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ordlib import losses as L
+from ordlib.camera import weak_perspective
 from ordlib.errors import InputError
 from ordlib.networks import CoordinateNet, DepthNet, VolumeNet
 from ordlib.relations import relations_from_depth
@@ -99,21 +101,36 @@ def coordinate_losses(output: Tensor, batch: PoseBatch, weak: bool, scale: Scale
 
 def volume_losses(output: tuple[Tensor, ...], batch: PoseBatch, weak: bool, scale: Scale) -> dict:
     """Section 3.3, summed over the hourglasses (intermediate supervision)."""
+    if not weak:
+        return _over_hourglasses(_full_volume, output, batch, scale)
+
+    def rank(depth_mm: Tensor) -> dict:
+        return {"rank": _rank(depth_mm / scale.ranking_unit_mm, batch)}
+
+    return _over_hourglasses(partial(_weak_volume, depth_terms=rank), output, batch, scale)
+
+
+def _over_hourglasses(
+    one: Callable[..., dict], output: tuple[Tensor, ...], batch: PoseBatch, scale: Scale
+) -> dict:
     rows, columns = output[0].shape[-2:]
     stride = batch.images.shape[-1] / columns
     q_xy = L.gaussian_heatmaps(batch.keypoints_px / stride, (rows, columns), scale.sigma)
-    one = _weak_volume if weak else _full_volume
     terms = [one(scores, q_xy, batch, scale) for scores in output]
     return {name: torch.stack([term[name] for term in terms]).sum() for name in terms[0]}
 
 
-def _weak_volume(scores: Tensor, q_xy: Tensor, batch: PoseBatch, scale: Scale) -> dict:
+def _weak_volume(
+    scores: Tensor,
+    q_xy: Tensor,
+    batch: PoseBatch,
+    scale: Scale,
+    depth_terms: Callable[[Tensor], dict],
+) -> dict:
     p_xy, p_z = marginals(scores)
     compare = {"l2": L.heatmap_loss, "cross_entropy": L.heatmap_cross_entropy}[scale.heatmap_loss]
-    return {
-        "rank": _rank(_mean_depth_mm(p_z) / scale.ranking_unit_mm, batch),
-        "heatmap": scale.heatmap_weight * compare(p_xy, q_xy, batch.visible),
-    }
+    heatmap = scale.heatmap_weight * compare(p_xy, q_xy, batch.visible)
+    return {"heatmap": heatmap, **depth_terms(_mean_depth_mm(p_z))}
 
 
 def _full_volume(scores: Tensor, q_xy: Tensor, batch: PoseBatch, scale: Scale) -> dict:
@@ -123,18 +140,51 @@ def _full_volume(scores: Tensor, q_xy: Tensor, batch: PoseBatch, scale: Scale) -
 
 
 def mixed_volume_losses(
-    output: tuple[Tensor, ...], batch: MixedBatch, ordinal: bool, scale: Scale
+    output: tuple[Tensor, ...],
+    batch: MixedBatch,
+    wild: str,
+    scale: Scale,
+    limb_lengths_mm: Float[Tensor, " bones"],
 ) -> dict:
     """Section 4.2: full supervision where there is 3D truth, weak supervision elsewhere.
 
     Args:
-        ordinal: whether the weak images' relations are used, or their 2D keypoints alone.
+        wild: a name in `WILD`, what is used of the weak images beside their 2D keypoints.
+        limb_lengths_mm: means over the people with 3D truth.
     """
-    count = len(batch.full)
+    count, weak = len(batch.full), batch.weak
     full = volume_losses(tuple(s[:count] for s in output), batch.full, False, scale)
-    weak = volume_losses(tuple(s[count:] for s in output), batch.weak, True, scale)
-    terms = {**full, "heatmap": weak["heatmap"]}
-    return {**terms, "rank": scale.mixed_rank_weight * weak["rank"]} if ordinal else terms
+
+    def depth_terms(depth_mm: Tensor) -> dict:
+        return WILD[wild](depth_mm, weak, scale, limb_lengths_mm)
+
+    one = partial(_weak_volume, depth_terms=depth_terms)
+    return full | _over_hourglasses(one, tuple(s[count:] for s in output), weak, scale)
+
+
+def _no_depth(depth_mm: Tensor, batch: PoseBatch, scale: Scale, limb_lengths_mm: Tensor) -> dict:
+    return {}
+
+
+def _ordinal(depth_mm: Tensor, batch: PoseBatch, scale: Scale, limb_lengths_mm: Tensor) -> dict:
+    rank = _rank(depth_mm / scale.mixed_unit_mm, batch)
+    return {"rank": scale.mixed_rank_weight * rank}
+
+
+def _limbs(depth_mm: Tensor, batch: PoseBatch, scale: Scale, limb_lengths_mm: Tensor) -> dict:
+    """[64]: bones between annotated 2D keypoints at the predicted depths, in weak perspective."""
+    lengths = limb_lengths_mm.to(depth_mm)
+    pose = weak_perspective(batch.keypoints_px, depth_mm, lengths, batch.visible)
+    return {"limbs": scale.limb_weight * L.limb_loss(pose, lengths, batch.visible)}
+
+
+WILD: dict[str, Callable[[Tensor, PoseBatch, Scale, Tensor], dict]] = {
+    "keypoints": _no_depth,
+    "ordinal": _ordinal,
+    "limbs": _limbs,
+}
+"""What can be learned of depth from images without 3D truth: nothing; Eq. 2; the lengths of limbs
+in the way of Zhou et al. [64], the paper's rival."""
 
 
 def _mean_depth_mm(p_z: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 from ordlib.errors import InputError
 from ordlib.scales import Scale, get_scale
 
-TEST_SPLITS = {"studio": "test", "shift": "test", "wild": "val"}
+TEST_SPLITS = {"studio": "test", "duo": "validation", "shift": "test", "wild": "val"}
 """What each domain is tested on. `wild` has no 3D ground truth: its errors are 2D and ordinal."""
 
 _STUDIO_AND_SHIFT = ("studio", "shift")
@@ -22,10 +22,12 @@ class Row:
         network: `depth` (3.1), `coordinate` (3.2) or `volume` (3.3).
         stacks: hourglasses of a volume network.
         weak: ordinal relations and 2D keypoints instead of 3D ground truth.
-        train_split, test_split: splits of the domain `studio`.
-        wild: what images of `wild`, as many as of `studio` in each batch, are supervised with:
-            `keypoints`, `ordinal` (both) or nothing, then there are none (Section 4.2).
-        domains: which test sets it is evaluated on, `studio` first.
+        train_split, test_split: splits of the domain that has the 3D ground truth.
+        wild: what is learned from images of `wild` beside their 2D keypoints, a name in
+            `objectives.WILD`; as many as of the other domain are in each batch (Section 4.2).
+            Empty for none of these images.
+        domains: which test sets it is evaluated on; the first is the domain that has the 3D
+            ground truth.
         changes: fields of the scale that this row sets differently.
     """
 
@@ -39,13 +41,24 @@ class Row:
     domains: tuple[str, ...] = ("studio",)
     changes: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def home(self) -> str:
+        """The domain that gives the 3D ground truth."""
+        return self.domains[0]
+
     def scaled(self, scale: str) -> Scale:
         """The scale with this row's changes."""
         return replace(get_scale(scale), **self.changes)
 
+    def steps(self, scale: Scale) -> int:
+        """Optimiser steps; `duo` with `wild` has 1.5M of the 2.5M of `studio` (Section 4.2)."""
+        if not self.wild:
+            return scale.steps
+        return scale.mixed_steps if self.home == "studio" else scale.mixed_steps * 3 // 5
+
     def tests(self) -> dict[str, str]:
         """Test split of each domain that it is evaluated on."""
-        splits = TEST_SPLITS | {"studio": self.test_split}
+        splits = TEST_SPLITS | {self.home: self.test_split}
         return {domain: splits[domain] for domain in self.domains}
 
 
@@ -70,13 +83,18 @@ _CHOICES: dict[str, Mapping[str, Any]] = {
 
 _RATES = (1e-3, 3e-3, 1e-2)
 
-# Beside full supervision: how the relations of `wild` are weighted, judged on S8 and on held-out
-# images of `wild`.
+# Beside full supervision: how the relations and the limb lengths of `wild` are weighted, judged on
+# S8 and on held-out images of `wild`.
 _MIXED_CHOICES: dict[str, tuple[str, Mapping[str, Any]]] = {
     "keypoints": ("keypoints", {}),
-    "ordinal": ("ordinal", {}),
-    "ordinal-3": ("ordinal", {"mixed_rank_weight": 3.0}),
-    "ordinal-3-unit-75": ("ordinal", {"mixed_rank_weight": 3.0, "ranking_unit_mm": 75.0}),
+    **{
+        f"ordinal-{weight:g}-unit-{unit:g}": (
+            "ordinal",
+            {"mixed_rank_weight": weight, "mixed_unit_mm": unit},
+        )
+        for weight, unit in ((1.0, 125.0), (0.3, 300.0), (1.0, 300.0), (3.0, 300.0), (3.0, 500.0))
+    },
+    **{f"limbs-{weight:g}": ("limbs", {"limb_weight": weight}) for weight in (10.0, 100.0)},
 }
 
 ROWS: dict[str, Row] = {
@@ -96,6 +114,11 @@ ROWS: dict[str, Row] = {
         *(
             Row(f"table2/{wild}", "volume", False, 2, wild=wild, domains=_STUDIO_AND_SHIFT)
             for wild in ("keypoints", "ordinal")
+        ),
+        Row("table4/limbs", "volume", False, 2, wild="limbs", domains=_STUDIO_AND_SHIFT),
+        *(
+            Row(id, "volume", False, 2, test_split="validation", wild=wild, domains=("duo",))
+            for id, wild in (("table6/duo", ""), ("table6/ordinal", "ordinal"))
         ),
         *(
             Row(f"choice/volume1/{name}", "volume", True, 1, "fit", "val", changes=changes)

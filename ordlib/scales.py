@@ -24,7 +24,9 @@ class Scale:
         heatmap_loss: `l2` (Section 3.3) or `cross_entropy` between marginal heatmaps.
         heatmap_weight: lambda of Section 3.3.
         ranking_unit_mm: see `losses.RANKING_UNIT_MM`.
-        mixed_rank_weight: weight of the ranking loss beside full supervision.
+        mixed_unit_mm: the same beside full supervision, which fixes the scale of depths.
+        mixed_rank_weight: weight of the ranking loss there.
+        limb_weight: weight of the limb lengths of [64] there.
     """
 
     name: str
@@ -45,7 +47,9 @@ class Scale:
     heatmap_loss: str = "cross_entropy"
     heatmap_weight: float = 4.0
     ranking_unit_mm: float = RANKING_UNIT_MM
+    mixed_unit_mm: float = 250.0
     mixed_rank_weight: float = 1.0
+    limb_weight: float = 10.0
 
     @property
     def heatmap_size(self) -> int:

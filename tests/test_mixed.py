@@ -6,13 +6,17 @@ import pytest
 import torch
 
 from ordlib import experiments, synthetic
+from ordlib.camera import weak_perspective
 from ordlib.errors import InputError
 from ordlib.experiments import ROWS, run
-from ordlib.objectives import build, mixed_volume_losses, volume_losses
+from ordlib.losses import limb_loss
+from ordlib.objectives import WILD, build, mixed_volume_losses, volume_losses
 from ordlib.sample import MixedBatch
 from ordlib.scales import get_scale
+from ordlib.volume import bin_centres_mm, expected_depth, marginals
 
 ROW = "table2/ordinal"
+LENGTHS = torch.linspace(100, 450, 16)
 
 
 @pytest.fixture(scope="module")
@@ -31,29 +35,49 @@ def batch(outputs) -> MixedBatch:
 
 
 def test_each_half_gets_its_own_supervision(batch):
-    scale = replace(get_scale("smoke"), mixed_rank_weight=3.0)
+    scale = replace(get_scale("smoke"), mixed_rank_weight=3.0, mixed_unit_mm=77.0)
     network = build("volume", 2, scale, 0).eval()
     output = network(batch.images)
-    terms = mixed_volume_losses(output, batch, True, scale)
+    terms = mixed_volume_losses(output, batch, "ordinal", scale, LENGTHS)
     full = volume_losses(network(batch.full.images), batch.full, False, scale)
-    weak = volume_losses(network(batch.weak.images), batch.weak, True, scale)
+    alone = replace(scale, ranking_unit_mm=77.0)
+    weak = volume_losses(network(batch.weak.images), batch.weak, True, alone)
     expected = {
         "volume": full["volume"], "heatmap": weak["heatmap"], "rank": 3 * weak["rank"]
     }  # fmt: skip
     assert set(terms) == set(expected)
     for name, value in expected.items():
         torch.testing.assert_close(terms[name], value)
-    assert set(mixed_volume_losses(output, batch, False, scale)) == {"volume", "heatmap"}
+    terms = mixed_volume_losses(output, batch, "keypoints", scale, LENGTHS)
+    assert set(terms) == {"volume", "heatmap"}
 
 
-def test_the_weak_half_has_nothing_metric(batch):
+def test_limb_lengths_in_place_of_relations(batch):
+    """The term is that of the poses that the volumes give; it moves depths and no 2D position."""
+    scale = replace(get_scale("smoke"), limb_weight=7.0)
+    output = build("volume", 2, scale, 0).eval()(batch.images)
+    terms = mixed_volume_losses(output, batch, "limbs", scale, LENGTHS)
+    assert set(terms) == {"volume", "heatmap", "limbs"}
+    expected = 0.0
+    for scores in output:
+        _, p_z = marginals(scores[3:])
+        depth = expected_depth(p_z, bin_centres_mm(scores.shape[2]))
+        pose = weak_perspective(batch.weak.keypoints_px, depth, LENGTHS, batch.weak.visible)
+        expected += 7 * limb_loss(pose, LENGTHS, batch.weak.visible)
+    torch.testing.assert_close(terms["limbs"], expected)
+    (grad,) = torch.autograd.grad(terms["limbs"], output[-1])
+    assert grad[3:].abs().sum() > 0 and not grad[:3].any()
+
+
+@pytest.mark.parametrize("kind", WILD)
+def test_the_weak_half_has_nothing_metric(batch, kind):
     assert batch.weak.joints_mm is None
     other = replace(batch.full, joints_mm=torch.full_like(batch.full.joints_mm, torch.nan))
     scale = get_scale("smoke")
     output = build("volume", 1, scale, 0)(batch.images)
-    terms = mixed_volume_losses(output, MixedBatch(batch.full, batch.weak), True, scale)
+    terms = mixed_volume_losses(output, MixedBatch(batch.full, batch.weak), kind, scale, LENGTHS)
     with pytest.raises(InputError, match="q_z: expected finite values"):
-        mixed_volume_losses(output, MixedBatch(other, batch.weak), True, scale)
+        mixed_volume_losses(output, MixedBatch(other, batch.weak), kind, scale, LENGTHS)
     assert all(value.isfinite() for value in terms.values())
 
 
@@ -100,3 +124,13 @@ def test_wild_is_judged_by_its_annotations(outputs):
     found = run("choice/mixed/keypoints", "smoke", device="cpu").metrics["wild"]
     assert {"ordinal_accuracy", "keypoint_error"} < set(found)
     assert "mpjpe" not in found
+
+
+def test_duo_takes_the_part_of_studio(outputs):
+    row, scale = ROWS["table6/ordinal"], get_scale("smoke")
+    assert row.steps(scale) == scale.mixed_steps * 3 // 5
+    assert ROWS["table6/duo"].steps(scale) == scale.steps
+    result = run(row.id, "smoke", device="cpu")
+    assert row.home == "duo" and row.tests() == {"duo": "validation"}
+    assert len(result.predictions["mpjpe"]) == len(synthetic.load("duo", "validation", "smoke", 0))
+    assert result.metrics["mpjpe"] == pytest.approx(float(result.on("duo")["mpjpe"].mean()))
