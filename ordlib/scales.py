@@ -47,7 +47,7 @@ class Scale:
     heatmap_loss: str = "cross_entropy"
     heatmap_weight: float = 4.0
     ranking_unit_mm: float = RANKING_UNIT_MM
-    mixed_unit_mm: float = 250.0
+    mixed_unit_mm: float = 300.0
     mixed_rank_weight: float = 1.0
     limb_weight: float = 10.0
 
@@ -69,8 +69,8 @@ SCALES = {
     scale.name: scale
     for scale in (
         Scale("smoke", 32, 16, 2, 8, 96, 48, steps=12, mixed_steps=12),
-        Scale("quick", 64, 64, 3, 16, 10_000, 2_000, steps=1_600, mixed_steps=3_200),
-        Scale("desk", 64, 64, 3, 16, 30_000, 2_000, steps=8_000, mixed_steps=16_000, seeds=3),
+        Scale("quick", 64, 64, 3, 16, 10_000, 2_000, steps=1_200, mixed_steps=4_000),
+        Scale("desk", 64, 64, 3, 16, 20_000, 2_000, steps=3_000, mixed_steps=10_000, seeds=3),
         Scale(
             "paper", 256, 256, 4, 64,
             train_images=100_000, test_images=10_000, steps=300_000, mixed_steps=2_500_000,

@@ -48,7 +48,7 @@ def test_a_run_is_done_once_and_read_again(outputs: Path, monkeypatch) -> None:
     again = run(WEAK, "smoke", device="cpu")
     assert again.metrics == first.metrics and again.folder == first.folder
     assert again.metrics["mpjpe"] == pytest.approx(float(again.predictions["mpjpe"].mean()))
-    assert list(again.log.columns) == ["step", "rank", "heatmap"]
+    assert list(again.log.columns) == ["step", "heatmap", "rank"]
     config = json.loads((first.folder / "config.json").read_text())
     assert config["row"]["id"] == WEAK and config["seed"] == 0
 

@@ -1,6 +1,7 @@
 """Loading the domains of the built-in benchmark."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -23,6 +24,8 @@ from ordlib.synthetic.cache import Chunks, fetch
 from ordlib.synthetic.domains import DOMAINS, Domain
 from ordlib.synthetic.making import ORDINAL_JOINTS, Maker
 from ordlib.synthetic.people import mean_limb_lengths
+
+_MOTION = (".bvh", ".asf", ".amc")
 
 
 class SyntheticDataset:
@@ -132,7 +135,7 @@ def load(
         return maker.names, maker.chunks()
 
     folder = outputs_folder(scale, mocap) / "data" / f"{name}-{stored}-{digest(key)}"
-    arrays, names = fetch(folder, {**key, "source": _source()}, count, make)
+    arrays, names = fetch(folder, {**key, "source": fingerprint(mocap)}, count, make)
     people = (domain.splits[stored].views or {}).get(split, names["subject"])
     kept = np.isin(np.array(names["subject"])[arrays["meta"][:, 0]], people)
     return SyntheticDataset(domain, split, arrays, names, np.flatnonzero(kept))
@@ -209,13 +212,13 @@ def _captured(folder: Path, content: str | None) -> MotionCapture:
 
 
 def _content(folder: Path) -> str:
-    """Digest of the BVH files of a folder, without reading what is in them.
+    """Digest of the motion capture files of a folder, without reading what is in them.
 
     Raises:
         InputError: there is none, or one cannot be read.
     """
     found = [folder] if folder.is_file() else sorted(folder.rglob("*"))
-    files = [path for path in found if path.suffix.lower() == ".bvh"]
+    files = [path for path in found if path.suffix.lower() in _MOTION]
     if not files:
         mocap_files.load(folder)  # says what is wrong
     try:
@@ -236,14 +239,19 @@ def _sha256(path: Path, changed: int) -> str:
 
 def fingerprint(mocap: str | Path | None = None) -> str:
     """Digest of all that the images of a scale and seed follow from: code and poses."""
-    return digest([_source(), None if mocap is None else _content(Path(mocap))])
+    if mocap is None:
+        return digest([_source(), None])
+    reader = ("datasets/bvh.py", "datasets/amc.py", "datasets/mocap.py")
+    return digest([_source(), _text(reader), _content(Path(mocap))])
 
 
 @cache
 def _source() -> str:
     """Digest of the code that makes the images, so that other code's images are not used."""
+    folders = [f"{folder}/*.py" for folder in ("synthetic", "annotation")]
+    return digest(_text(("camera.py", "relations.py", "skeleton.py", *folders)))
+
+
+def _text(patterns: Sequence[str]) -> list[str]:
     package = Path(__file__).parents[1]
-    names = ("camera.py", "relations.py", "skeleton.py", "datasets/bvh.py", "datasets/mocap.py")
-    folders = (*package.glob("synthetic/*.py"), *package.glob("annotation/*.py"))
-    files = (*sorted(folders), *(package / name for name in names))
-    return digest([path.read_text() for path in files])
+    return [path.read_text() for name in patterns for path in sorted(package.glob(name))]
