@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from scipy.io import loadmat, whosmat
+from scipy.io.matlab import mat_struct
 from torch import Tensor
 
 from ordlib.errors import InputError
@@ -41,27 +42,50 @@ def read_array(path: Path, key: str) -> Float[np.ndarray, "..."]:
     Raises:
         InputError: no such file, no MATLAB file, no such key, or no array of numbers.
     """
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing"
-        raise InputError(f"{path}: expected a MATLAB file, found {found}")
-    try:
-        found, keys = _read_hdf5(path, key) if h5py.is_hdf5(path) else _read_v5(path, key)
-    except Exception as error:  # damaged bytes make the readers raise almost any type
-        reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"{path}: expected a MATLAB file, found damage ({reason})") from error
-    if found is None:
-        raise InputError(f"{path}: expected the key {key!r}, found {', '.join(keys) or 'no keys'}")
+    found = _read(path, key)
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "buif":
         kind = found.dtype if isinstance(found, np.ndarray) else type(found).__name__
         raise InputError(f"{path}: {key}: expected an array of numbers, found {kind}")
     return found.astype(np.float64)
 
 
-def _read_v5(path: Path, key: str) -> tuple[Any, list[str]]:
+def read_struct(path: Path, key: str) -> Any:
+    """A struct in a MATLAB file of v5 to v7: its fields are attributes, axes of one are dropped.
+
+    Raises:
+        InputError: no such file, no MATLAB file, no such key, no struct, or a file of v7.3.
+    """
+    found = _read(path, key, struct_as_record=False, squeeze_me=True)
+    if not isinstance(found, mat_struct):
+        raise InputError(
+            f"{path}: {key}: expected a struct in a file of MATLAB v5 to v7,"
+            f" found {type(found).__name__}"
+        )
+    return found
+
+
+def _read(path: Path, key: str, **options: bool) -> Any:
+    """What stands under a key; `options` are those of SciPy. Raises InputError."""
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing"
+        raise InputError(f"{path}: expected a MATLAB file, found {found}")
+    try:
+        found, keys = (
+            _read_hdf5(path, key) if h5py.is_hdf5(path) else _read_v5(path, key, **options)
+        )
+    except Exception as error:  # damaged bytes make the readers raise almost any type
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path}: expected a MATLAB file, found damage ({reason})") from error
+    if found is None:
+        raise InputError(f"{path}: expected the key {key!r}, found {', '.join(keys) or 'no keys'}")
+    return found
+
+
+def _read_v5(path: Path, key: str, **options: bool) -> tuple[Any, list[str]]:
     raw = path.read_bytes()
     if 0 not in raw[:4]:  # files of v4 have no header text
         _require_data_types(raw[128:], ">" if raw[126:128] == b"MI" else "<")
-    content = loadmat(str(path), variable_names=[key], appendmat=False)
+    content = loadmat(str(path), variable_names=[key], appendmat=False, **options)
     if key in content:
         return content[key], [key]
     return None, [name for name, _, _ in whosmat(str(path), appendmat=False)]

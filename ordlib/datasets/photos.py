@@ -38,6 +38,7 @@ class Photos:
         relations: +1 where joint i is closer than joint j; None where nobody was asked.
         annotated: pairs that carry a relation.
         contradictions: pairs left out because two annotations of them contradict each other.
+        boxes: centre x, centre y and side of the square to crop, pixels; None to follow the joints.
     """
 
     part: str
@@ -47,21 +48,23 @@ class Photos:
     relations: Int8[Tensor, "images 14 14"] | None = None
     annotated: Bool[Tensor, "images 14 14"] | None = None
     contradictions: int = 0
+    boxes: Float[Tensor, "images 3"] | None = None
 
 
 class PhotoDataset:
     """Photographs as a PoseDataset; an image file is read when its sample is asked for.
 
-    A crop is a square around the usable joints, `BOX_ENLARGED` times their longer extent, or around
-    the whole image where there are not two joints apart from each other. No camera is known: the
-    pinhole matrix is that of a lens like Human3.6M's, aimed at the image's centre
-    (`ordlib.images.assumed_intrinsics`). Limb lengths are the means of Human3.6M's training
-    subjects. Joints outside their image are left out.
+    A crop is the square that the data set gives. Where it gives none, it is one around the usable
+    joints, `BOX_ENLARGED` times their longer extent, or around the whole image where there are not
+    two joints apart from each other. No camera is known: the pinhole matrix is that of a lens like
+    Human3.6M's, aimed at the image's centre (`ordlib.images.assumed_intrinsics`). Limb lengths are
+    the means of Human3.6M's training subjects. Joints outside their image are left out.
 
     Args:
         name: name of the data set.
-        photos: its parts; all of them with relations or none.
+        photos: its parts; all of them with relations or none, and so for boxes.
         size: side of the crops, pixels.
+        split: which part of the data set this is.
 
     Attributes:
         name, split, skeleton, limb_lengths_mm: see ordlib.sample.PoseDataset.
@@ -69,16 +72,17 @@ class PhotoDataset:
         contradictions: pairs left out because their annotations contradict each other, by part.
 
     Raises:
-        InputError: a file that is no image, or a size below 1.
+        InputError: a file that is no image, a size below 1, or a box outside its image.
     """
 
     skeleton: Skeleton = H36M17
-    split = "train"
 
-    def __init__(self, name: str, photos: Sequence[Photos], size: int) -> None:
+    def __init__(
+        self, name: str, photos: Sequence[Photos], size: int, split: str = "train"
+    ) -> None:
         if size < 1:
             raise InputError(f"size: expected 1 px or more, found {size}")
-        self.name, self._crop_size = name, size
+        self.name, self.split, self._crop_size = name, split, size
         self.limb_lengths_mm = mean_limb_lengths()
         self._files = [path for part in photos for path in part.files]
         self._keypoints = torch.cat([part.keypoints_px for part in photos])
@@ -91,11 +95,13 @@ class PhotoDataset:
             part.part: int(joints.sum()) for part, joints in zip(photos, lost, strict=True)
         }
         self.contradictions: Mapping[str, int] = {p.part: p.contradictions for p in photos}
-        self._boxes = _boxes(self._keypoints, self._visible)
+        boxes = _stack([part.boxes for part in photos])
+        self._boxes = _boxes(self._keypoints, self._visible) if boxes is None else boxes
+        self._require_boxes()
         self._relations = _stack([part.relations for part in photos])
         self._annotated = _stack([part.annotated for part in photos])
         self._part = np.repeat([part.part for part in photos], counts)
-        self._number = np.concatenate([np.arange(count) + 1 for count in counts])
+        self._number = np.array([_number(path) for path in self._files], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -103,8 +109,8 @@ class PhotoDataset:
     def batch(self, indices: np.ndarray | Tensor | list[int], device: str = "cpu") -> PoseBatch:
         """The samples at `indices`, as tensors on `device`.
 
-        `meta` has the part of the data set and, as `frame`, the number in the image's name; nothing
-        is known of subject, action and camera.
+        `meta` has the part of the data set and, as `frame`, the first number in the image's name;
+        nothing is known of subject, action and camera.
 
         Raises:
             InputError: an index beyond the data set, or an image that can no longer be read.
@@ -134,6 +140,19 @@ class PhotoDataset:
             },
         ).to(device)
 
+    def _require_boxes(self) -> None:
+        """Raise InputError for a box that does not meet its image."""
+        middle, side = self._boxes[:, :2], self._boxes[:, 2:]
+        beyond = middle - middle.clamp(min=torch.zeros(2), max=self._sizes.float())
+        wrong = (beyond.abs() > (side / 2 - 1).clamp(min=0)).any(-1) & (side[:, 0] >= _SMALLEST_BOX)
+        if wrong.any():
+            row = int(wrong.int().argmax())
+            x, y, length = self._boxes[row].tolist()
+            raise InputError(
+                f"{self._files[row]}: expected a box that meets this image of"
+                f" {self._sizes[row].tolist()}, found centre ({x:g}, {y:g}) and side {length:g}"
+            )
+
     def _sample(self, row: int) -> tuple[Tensor, Tensor, Tensor]:
         """Pixels, joints in crop pixels (14, 2) and pinhole matrix (3, 3) of one image."""
         image = load_image(self._files[row])
@@ -153,6 +172,12 @@ def _boxes(
     high = keypoints_px.masked_fill(hidden, -torch.inf).amax(1)
     side = BOX_ENLARGED * (high - low).amax(-1, keepdim=True).clamp(min=0)
     return torch.cat([(low + high) / 2, side], -1).nan_to_num()
+
+
+def _number(path: Path) -> int:
+    """The first number in the name of an image; 0 if there is none."""
+    found = re.search(r"\d{1,18}", path.stem, re.ASCII)
+    return int(found[0]) if found else 0
 
 
 def _stack(parts: Sequence[Tensor | None]) -> Tensor | None:
