@@ -1,7 +1,10 @@
 """Device names as users write them."""
 
+import os
+
 import torch
 
+from ordlib.distributed import processes
 from ordlib.errors import InputError
 
 
@@ -14,15 +17,22 @@ def _available() -> list[str]:
 def resolve_device(name: str) -> str:
     """The device of that name; `auto` is the first CUDA device, or the CPU where there is none.
 
+    Under `torchrun` each process of a machine gets a CUDA device of its own.
+
     Args:
-        name: auto, cpu, cuda, cuda:N or mps.
+        name: auto, cpu, cuda, cuda:N or mps; under `torchrun` auto, cpu or cuda.
 
     Raises:
         InputError: an unknown name, or a device that this machine does not have.
     """
     available = _available()
     if name == "auto":
-        return "cuda" if "cuda" in available else "cpu"
+        name = "cuda" if "cuda" in available else "cpu"
+    if processes() > 1 and name != "cpu":
+        own = f"cuda:{os.environ['LOCAL_RANK']}"
+        if name not in ("cuda", own):
+            raise InputError(f"device: expected auto, cpu or cuda under torchrun, found {name!r}")
+        name = own
     if name not in available:
         raise InputError(
             f"device: expected auto, cpu, cuda, cuda:N or mps, of which this machine has "

@@ -2,11 +2,11 @@
 
 Everything random is a function of the seed and the step alone, so a run that was killed at any
 moment and is started again from its last checkpoint ends with the same weights as one never killed.
+Under `torchrun` several processes share the batch of every step, see `distributed`.
 """
 
 import csv
 import io
-import logging
 import math
 import os
 import time
@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ordlib.distributed import connect, share, share_statistics
 from ordlib.errors import InputError
 from ordlib.files import replacing
 from ordlib.sample import MixedBatch, PoseBatch
@@ -31,6 +32,7 @@ from ordlib.sample import MixedBatch, PoseBatch
 Losses = dict[str, Tensor]
 Batch = PoseBatch | MixedBatch
 LOG_POINTS = 100
+_TALK = 10
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class TrainingConfig:
         schedule: `constant`, or `cosine` (linear warm-up over 5% of the steps, then down to zero).
         precision: Fabric's name, `32-true` or `bf16-mixed`.
         checkpoint_seconds: time between checkpoints.
+        compile: have `torch.compile` make kernels for the network: minutes at the start, and sums
+            in another order, for faster steps. The CPU needs a C++ compiler for it.
     """
 
     steps: int
@@ -52,6 +56,7 @@ class TrainingConfig:
     schedule: str = "constant"
     precision: str = "32-true"
     checkpoint_seconds: float = 20.0
+    compile: bool = False
 
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -105,55 +110,84 @@ def train(
 
     Args:
         network: any of `ordlib.networks`.
-        batch_at: the batch of a step, on `device`; a pure function of the step.
-        losses: from the network's output and the batch to named terms; their sum is minimised.
+        batch_at: the whole batch of a step, on `device`; a pure function of the step.
+        losses: from the network's output and the batch to named terms, means over the batch; their
+            sum is minimised.
         config: budget and optimiser.
         folder: gets `log.csv`, and `checkpoint.safetensors` while the run is under way.
         title, position: label and line of the progress bar, which is shown on a terminal only.
         identity: what a checkpoint must have been written for, such as a hash of a configuration.
 
     Raises:
-        InputError: a checkpoint in `folder` does not fit, an unknown setting, or a loss that is
-            not finite (named with its step).
+        InputError: a checkpoint in `folder` does not fit, an unknown setting, a loss that is not
+            finite (named with its step), or a batch that the processes cannot share equally.
     """
-    if config.optimizer not in OPTIMIZERS:
-        known = ", ".join(OPTIMIZERS)
-        raise InputError(f"optimizer: expected one of {known}, found {config.optimizer!r}")
-    fabric = _fabric(config.precision, device)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = OPTIMIZERS[config.optimizer](network.parameters(), lr=config.learning_rate)
-    model, optimizer = fabric.setup(network, optimizer)
+    network, optimizer = _prepared(network, config)
+    fabric = connect(config.precision, device)
+    if fabric.world_size > 1:
+        share_statistics(network, device)
+    compiled: Any = torch.compile(network) if config.compile else network
+    model, optimizer = fabric.setup(compiled, optimizer)
     log = _Log(folder / "log.csv")
     checkpoint = folder / "checkpoint.safetensors"
     start = load_checkpoint(checkpoint, network, optimizer, log, identity)
+    _check_start(fabric, start, checkpoint)
     model.train()
     saved = time.monotonic()
-    bar = tqdm(total=config.steps, initial=start, desc=title, position=position, disable=None)
+    hidden = None if fabric.is_global_zero else True
+    bar = tqdm(total=config.steps, initial=start, desc=title, position=position, disable=hidden)
     for step in range(start, config.steps):
         _set_rate(optimizer, config, step)
-        batch = batch_at(step)
+        batch = share(batch_at(step), fabric.global_rank, fabric.world_size)
         terms = losses(model(batch.images), batch)
         optimizer.zero_grad()
         fabric.backward(torch.stack(tuple(terms.values())).sum())
         optimizer.step()
         if step == config.steps - 1 or step % max(1, config.steps // LOG_POINTS) == 0:
-            log.add(step, terms)
-        if time.monotonic() - saved > config.checkpoint_seconds:
-            log.check(step, terms)
-            save_checkpoint(checkpoint, network, optimizer, step + 1, log, identity)
+            log.add(step, _means(fabric, terms))
+        if _is_due(fabric, step, saved + config.checkpoint_seconds):
+            log.check(step, _means(fabric, terms))
+            if fabric.is_global_zero:
+                save_checkpoint(checkpoint, network, optimizer, step + 1, log, identity)
             saved = time.monotonic()
         bar.update()
     bar.close()
-    log.write()
+    if fabric.is_global_zero:
+        log.write()
     return network
 
 
-def _fabric(precision: str, device: str) -> Fabric:
-    # it announces its settings, which the run's configuration records
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    kind, _, index = device.partition(":")
-    devices: Any = [int(index)] if index else 1
-    return Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]
+def _prepared(
+    network: nn.Module, config: TrainingConfig
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    if config.optimizer not in OPTIMIZERS:
+        known = ", ".join(OPTIMIZERS)
+        raise InputError(f"optimizer: expected one of {known}, found {config.optimizer!r}")
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network, OPTIMIZERS[config.optimizer](network.parameters(), lr=config.learning_rate)
+
+
+def _check_start(fabric: Fabric, start: int, checkpoint: Path) -> None:
+    first = fabric.broadcast(start)
+    if first != start:
+        raise InputError(
+            f"{checkpoint}: expected step {first}, which the first process found there,"
+            f" found step {start}; let all machines share one folder of results"
+        )
+
+
+def _is_due(fabric: Fabric, step: int, moment: float) -> bool:
+    """Whether to write a checkpoint now; the clock of the first process decides for all."""
+    due = time.monotonic() > moment
+    if fabric.world_size == 1:
+        return due
+    # the answer has to come from the device, so it is not asked for in every step
+    return step % _TALK == 0 and fabric.broadcast(due)
+
+
+def _means(fabric: Fabric, terms: Losses) -> Any:
+    """The terms of the whole batch, the same in all processes."""
+    return fabric.all_reduce({name: value.detach().clone() for name, value in terms.items()})
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int) -> None:

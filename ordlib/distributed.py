@@ -1,0 +1,137 @@
+"""One training in several processes, on one machine or many, as `torchrun` starts them.
+
+Every process makes the whole batch of a step and learns from its share of it. Losses are means over
+the batch and batch norm sees the statistics of all shares, so that gradients, and with them the
+weights, are those of one process with the same batch, but for the order of floating-point sums.
+Files are written by the first process alone and read by all, so machines need one shared folder.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from datetime import timedelta
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from torch import Tensor, distributed, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ordlib.checks import single_precision
+from ordlib.errors import InputError
+from ordlib.sample import MixedBatch, PoseBatch
+
+_PATIENCE = timedelta(days=1)
+"""How long processes wait for the first one, which evaluates alone."""
+
+
+def processes() -> int:
+    """How many processes train together; more than one under `torchrun` only."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def connect(precision: str, device: str) -> Fabric:
+    """Fabric on a device; under `torchrun` all processes wait here for each other.
+
+    Args:
+        precision: Fabric's name, `32-true` or `bf16-mixed`.
+        device: as `devices.resolve_device` gives it.
+    """
+    # it announces its settings, which the run's configuration records
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    kind, _, index = device.partition(":")
+    settings: dict[str, Any] = {"accelerator": kind, "precision": precision}
+    if processes() == 1:
+        return Fabric(devices=[int(index)] if index else 1, **settings)
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    strategy = DDPStrategy(timeout=_PATIENCE)
+    fabric = Fabric(strategy=strategy, devices=here, num_nodes=processes() // here, **settings)
+    fabric.launch()
+    return fabric
+
+
+def share(batch: PoseBatch | MixedBatch, rank: int, count: int) -> PoseBatch | MixedBatch:
+    """The part of a batch that process `rank` of `count` learns from; of a mixed one, of each half.
+
+    Raises:
+        InputError: a batch that cannot be cut into equal parts.
+    """
+    if count == 1:
+        return batch
+    if isinstance(batch, MixedBatch):
+        return MixedBatch(_share(batch.full, rank, count), _share(batch.weak, rank, count))
+    return _share(batch, rank, count)
+
+
+def _share(batch: PoseBatch, rank: int, count: int) -> PoseBatch:
+    size, rest = divmod(len(batch), count)
+    if rest or not size:
+        raise InputError(
+            f"batch: expected a size that the {count} processes can share equally,"
+            f" found {len(batch)}; start another number of processes"
+        )
+    part = slice(rank * size, (rank + 1) * size)
+    return replace(batch, **{f.name: _cut(getattr(batch, f.name), part) for f in fields(batch)})
+
+
+def _cut(value: Any, part: slice) -> Any:
+    if isinstance(value, Mapping):
+        return {name: column[part] for name, column in value.items()}
+    return None if value is None else value[part]
+
+
+def share_statistics(network: nn.Module, device: str) -> None:
+    """Let the batch norms of a network, in place, see the images of all processes."""
+    if device.startswith("cuda"):
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.__class__ = SharedBatchNorm
+
+
+class SharedBatchNorm(_BatchNorm):
+    """Batch norm over equal shares: what `nn.SyncBatchNorm` does, which has no CPU version."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The normalised values, in the precision and layout of `x`."""
+        values, mean, variance = single_precision(x), self.running_mean, self.running_var
+        if not self.training:
+            return nn.functional.batch_norm(
+                x, mean, variance, self.weight, self.bias, training=False, eps=self.eps
+            )
+        over = [dimension for dimension in range(x.ndim) if dimension != 1]
+        shape = [-1 if dimension == 1 else 1 for dimension in range(x.ndim)]
+        now = _Average.apply(values.mean(over))
+        centred = values - now.view(shape)
+        spread = _Average.apply(centred.square().mean(over))
+        self._remember(now.detach(), spread.detach(), x.numel() // x.shape[1] * processes())
+        factor = (spread + self.eps).rsqrt() * self.weight
+        return (centred * factor.view(shape) + self.bias.view(shape)).to(x.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Move the running statistics, of which the variance is the unbiased one."""
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * (count / max(1, count - 1)), self.momentum)
+
+
+class _Average(torch.autograd.Function):
+    """Mean over all processes; so is its gradient, if the loss is the mean of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total / distributed.get_world_size()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _Average.forward(ctx, grad)
