@@ -30,7 +30,8 @@ _PATIENCE = timedelta(days=1)
 
 def processes() -> int:
     """How many processes train together; more than one under `torchrun` only."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    launched = distributed.is_available() and distributed.is_torchelastic_launched()
+    return int(os.environ["WORLD_SIZE"]) if launched else 1
 
 
 def connect(precision: str, device: str) -> Fabric:
