@@ -115,12 +115,15 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _common() -> argparse.ArgumentParser:
-    """Options of every subcommand."""
+def _common(kept: bool = False) -> argparse.ArgumentParser:
+    """Options of every subcommand; with kept weights, these decide scale and seed."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--scale", default="quick", help=f"{', '.join(SCALES)} (default: quick)")
+    scale, seed = ("the largest with weights", "theirs") if kept else ("quick", "0")
+    text = f"{', '.join(SCALES)} (default: {scale})"
+    common.add_argument("--scale", default=None if kept else "quick", help=text)
     common.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    common.add_argument("--seed", type=int, default=0, help="seed of every draw (default: 0)")
+    text = f"seed of every draw (default: {seed})"
+    common.add_argument("--seed", type=int, default=None if kept else 0, help=text)
     return common
 
 
@@ -133,10 +136,14 @@ def _parser() -> argparse.ArgumentParser:
     workers.add_argument("--jobs", type=_positive, metavar="N", help="networks trained at a time")
 
     def command(
-        name: str, action: Action, text: str, *parents: argparse.ArgumentParser
+        name: str,
+        action: Action,
+        text: str,
+        *parents: argparse.ArgumentParser,
+        kept: bool = False,
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(
-            name, parents=[_common(), *parents], help=text, description=f"{text}."
+            name, parents=[_common(kept), *parents], help=text, description=f"{text}."
         )
         sub.set_defaults(action=action)
         return sub
@@ -154,7 +161,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command("tables", _tables, "Print the tables of a scale", poses)
 
-    sub = command("predict", _predict, "Pose of the person in each image, as figure and JSON")
+    text = "Pose of the person in each image, as figure and JSON"
+    sub = command("predict", _predict, text, kept=True)
     sub.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     sub.add_argument(
         "--box",
@@ -163,7 +171,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("X", "Y", "SIDE"),
         help="centre and side of the person's square in pixels (default: the whole image)",
     )
-    sub.add_argument("--row", default="table1/volume2/full", help="network (default: %(default)s)")
+    text = "network of the tables, trained first if it is not (default: the full method's weights)"
+    sub.add_argument("--row", help=text)
     sub.add_argument("--out", type=Path, metavar="DIR", help="where figures and JSON files go")
 
     sub = command("annotate", _annotate, "Label which joints are closer, in the browser")
@@ -184,8 +193,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 for a failed notebook, 2 for bad input."""
     args = _parser().parse_args(arguments)
     try:
-        get_scale(args.scale)
-        check_seed(args.seed)
+        if args.scale is not None:
+            get_scale(args.scale)
+        if args.seed is not None:
+            check_seed(args.seed)
         return args.action(args)
     except InputError as error:
         print(f"ordlib: error: {error}", file=sys.stderr)

@@ -150,6 +150,7 @@ def prediction_figure(
     keypoints_px: Float[Tensor, "joints 2"],
     joints_mm: Float[Tensor, "joints 3"],
     note: str = "",
+    title: str = "",
 ) -> Figure:
     """An image with its 2D joints, and the 3D skeleton from the camera and from the side."""
     figure, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained")
@@ -161,4 +162,6 @@ def prediction_figure(
     axes[2].set_title("3D, from the side")
     if note:
         figure.supxlabel(note, fontsize=8)
+    if title:
+        figure.suptitle(title)
     return figure

@@ -8,12 +8,16 @@ import pytest
 import torch
 from PIL import Image
 
-from ordlib import predict, synthetic
+from ordlib import experiments, predict, pretrained, synthetic
 from ordlib.camera import project
 from ordlib.errors import InputError
 from ordlib.images import assumed_intrinsics, crop, load_image
+from ordlib.networks import ReconstructionNet
+from ordlib.objectives import build
 from ordlib.plots import contact_sheet
 from ordlib.predict import predict_files
+from ordlib.reconstruction import CONFIGS
+from ordlib.training import save_weights
 
 ROW = "table1/coordinate/full"
 
@@ -78,8 +82,65 @@ def test_figures_and_joints_are_written(outputs: Path, tmp_path: Path) -> None:
     assert record["joints_mm"][0] == [0.0, 0.0, 0.0]
     assert np.isfinite(record["keypoints_px"]).all()
     assert "rendered people only" in record["caution"]
+    assert record["network"].pop("weights").endswith("weights.safetensors")
+    assert record["network"] == {"row": ROW, "scale": "smoke", "seed": 0, "reconstruction": False}
     with Image.open(out / "person-1.png") as figure:
         assert figure.width > 600
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise AssertionError("a network was trained")
+
+    monkeypatch.setattr(predict.experiments, "run", refuse)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> pretrained.Weights:
+    """Kept weights of a network that was never trained."""
+    row = experiments.get_row(pretrained.ROW)
+    sizes = row.scaled("smoke")
+    network = build(row.network, row.stacks, sizes, 4)
+    save_weights(tmp_path / "run" / "weights.safetensors", network, "run")
+    component = ReconstructionNet(width=CONFIGS["smoke"].width).eval()
+    return pretrained.save(experiments.Run(row, sizes, 4, tmp_path / "run"), component)
+
+
+def test_kept_weights_predict_without_training(
+    weights: pretrained.Weights,
+    no_training: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Row, scale and seed are those of the weights; so are the joints."""
+    gradient(90, 60).save(tmp_path / "photo.png")
+    titles = []
+    monkeypatch.setattr(
+        predict, "save_figure", lambda figure, path: titles.append(figure.get_suptitle())
+    )
+    box = (40.0, 30.0, 50.0)
+    (path,) = predict_files(
+        [tmp_path / "photo.png"], [box], None, "smoke", None, "cpu", tmp_path / "out"
+    )
+    record = json.loads(path.read_text())
+    assert record["network"] == {
+        **{"row": "table2/ordinal", "scale": "smoke", "seed": 4, "reconstruction": True},
+        "weights": str(weights.folder),
+    }
+    assert titles == ["table2/ordinal with the reconstruction component, scale smoke, seed 4"]
+    assert "rendered people only" in record["caution"]
+    expected = weights.estimator().predict(tmp_path / "photo.png", box)
+    np.testing.assert_allclose(record["joints_mm"], expected.numpy(), atol=0.02)
+
+
+def test_no_weights_and_another_seed(
+    weights: pretrained.Weights, no_training: None, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"seed: expected 4, of the weights in .*, found 5"):
+        predict_files([], [], None, "smoke", 5, "cpu", tmp_path)
+    with pytest.raises(InputError, match="`make reproduce ONLY=15` writes them"):
+        predict_files([], [], None, None, None, "cpu", tmp_path)
 
 
 def test_a_file_that_is_no_image_is_named_before_anything_is_trained(
