@@ -101,7 +101,7 @@ plt.show()
 #
 # The paper says of the depths: *a noisy version, such that the majority of their ordinal relations are preserved, while their values might not necessarily match*. It does not say how. Here is what is done to a pose before its depths are read:
 #
-# 1. it is **turned** at random (by some 35 degrees in *chosen*), since an image tells only roughly which way a person faces;
+# 1. it is **turned** at random (by some 20 degrees in *chosen*), since an image tells only roughly which way a person faces;
 # 2. a random **error** is added to the step in depth along each bone, and now and then it gets the other **sign**: the projection of a bone does not tell whether it points to the camera or away from it. Steps add up, so hands and feet suffer most;
 # 3. the depths are **bent**, so that far joints are compressed, and each gets a **factor** of its own: their values go, their order stays for the most part.
 #

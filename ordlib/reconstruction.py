@@ -169,10 +169,10 @@ class NoiseModel:
         blank: chance that the depths of a pose are withheld (all zero); 1 trains on 2D alone.
     """
 
-    turn_deg: float = 35.0
-    step_mm: float = 80.0
-    flip: float = 0.1
-    gain: float = 0.5
+    turn_deg: float = 20.0
+    step_mm: float = 50.0
+    flip: float = 0.05
+    gain: float = 0.3
     power: tuple[float, float] = (0.6, 1.0)
     keypoint: float = 0.05
     blank: float = 0.0
@@ -250,8 +250,8 @@ _SMALL = ReconstructionConfig(dropout=0.1, optimizer="adam", learning_rate=3e-3,
 
 CONFIGS: Mapping[str, ReconstructionConfig] = {
     "smoke": replace(_SMALL, width=32, skeletons=400, steps=30),
-    "quick": replace(_SMALL, width=384, skeletons=50_000, steps=4_000),
-    "desk": replace(_SMALL, width=512, skeletons=200_000, steps=20_000),
+    "quick": replace(_SMALL, width=256, batch_size=128, skeletons=50_000, steps=3_000),
+    "desk": replace(_SMALL, width=384, batch_size=128, skeletons=200_000, steps=8_000),
     "paper": ReconstructionConfig(noise=NoiseModel(keypoint=0.0)),
 }
 """The component of each scale; short budgets want another optimiser and less dropout."""
