@@ -8,7 +8,8 @@ import ast
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from ordlib.devices import resolve_device
 from ordlib.errors import InputError
 from ordlib.files import digest, outputs_folder, outputs_root, replacing
 from ordlib.scales import get_scale
+from ordlib.workers import cores, end_with_parent, worker_processes
 
 PACKAGE = Path(__file__).parent
 NOTEBOOKS = PACKAGE.parent / "notebooks"
@@ -204,21 +206,64 @@ def execute(job: Job) -> None:
         temporary.write_text(job.fingerprint(), "utf-8")
 
 
-def _execute_all(jobs: Sequence[Job], say: Say) -> None:
-    began, executed = time.monotonic(), 0
-    for position, job in enumerate(jobs, 1):
-        title = f"[{position}/{len(jobs)}] {job.source.stem}"
+def _execute_all(jobs: Sequence[Job], say: Say, count: int) -> None:
+    """Execute `count` notebooks at a time; where one fails, those under way are still finished."""
+    titles = [f"[{place}/{len(jobs)}] {job.source.stem}" for place, job in enumerate(jobs, 1)]
+    work: dict[str, Job] = {}
+    for title, job in zip(titles, jobs, strict=True):
         if job.finished():
             say(f"{title}: finished before the interruption, kept")
-            continue
-        say(f"{title}: running")
-        execute(job)
-        executed += 1
-        elapsed = time.monotonic() - began
-        left = elapsed / executed * (len(jobs) - position)
-        say(f"{title}: done; elapsed {_span(elapsed)}, about {_span(left)} left")
+        else:
+            work[title] = job
+    progress = _Progress(list(work), say)
+    if min(count, len(work)) > 1:
+        _side_by_side(work, progress, count)
+    else:
+        for title, job in work.items():
+            progress.begin(title)
+            execute(job)
+            progress.end(title)
     for job in jobs:
         job.mark.unlink(missing_ok=True)
+
+
+def _side_by_side(work: Mapping[str, Job], progress: "_Progress", count: int) -> None:
+    waiting, running = list(work), dict[Future[None], str]()
+    failure: BaseException | None = None
+    with worker_processes("notebooks", count, end_with_parent) as pool:
+        while running or (waiting and not failure):
+            while waiting and len(running) < count and not failure:
+                title = waiting.pop(0)
+                progress.begin(title)
+                running[pool.submit(execute, work[title])] = title
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                title = running.pop(future)
+                if future.exception() is None:
+                    progress.end(title)
+                failure = failure or future.exception()
+        if failure:
+            raise failure
+
+
+class _Progress:
+    """Lines about notebooks; each is said to be done after all that come before it."""
+
+    def __init__(self, titles: Sequence[str], say: Say) -> None:
+        self._titles, self._say, self._began = titles, say, time.monotonic()
+        self._ended: set[str] = set()
+        self._said = 0
+
+    def begin(self, title: str) -> None:
+        self._say(f"{title}: running")
+
+    def end(self, title: str) -> None:
+        self._ended.add(title)
+        while self._said < len(self._titles) and self._titles[self._said] in self._ended:
+            elapsed, done = time.monotonic() - self._began, len(self._ended)
+            left = elapsed / done * (len(self._titles) - done)
+            line = f"{self._titles[self._said]}: done; elapsed {_span(elapsed)}"
+            self._say(f"{line}, about {_span(left)} left")
+            self._said += 1
 
 
 def _span(seconds: float) -> str:
@@ -257,7 +302,8 @@ def reproduce(
         only: numbers or names of the notebooks wanted, separated by commas.
         mocap: folder of BVH files that give the poses; the built-in prior without it.
         outputs: root of all results; see `ordlib.files.outputs_root`.
-        jobs: worker processes that train; chosen from the machine without it.
+        jobs: networks trained, and notebooks executed, at a time; without it chosen from the
+            machine.
         force: execute again what an interrupted call has finished.
         notebooks: folder of the notebooks.
         say: called with one line of progress at a time.
@@ -288,5 +334,5 @@ def reproduce(
 
             say(f"Networks: {len(rows)} rows, scale {scale}, seeds {', '.join(map(str, seeds))}")
             experiments.train(rows, scale, list(seeds), device=device, mocap=poses, jobs=jobs)
-        _execute_all(work, say)
+        _execute_all(work, say, jobs or cores())
     return folder

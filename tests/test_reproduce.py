@@ -86,7 +86,7 @@ def test_failed_notebook_is_kept_apart_and_finished_ones_are_not_repeated(notebo
     published.parent.mkdir(parents=True)
     published.write_text("the good copy")
     with pytest.raises(NotebookFailed, match="no luck") as failure:
-        reproduce("smoke", notebooks=notebooks)
+        reproduce("smoke", jobs=1, notebooks=notebooks)
     draft = outputs / "smoke" / "drafts" / "02_bad.ipynb"
     assert str(draft) in str(failure.value)
     assert "RuntimeError" in draft.read_text("utf-8")
@@ -109,7 +109,8 @@ def test_killed_run_leaves_no_half_notebook_and_continues(notebooks, outputs):
     process = subprocess.Popen([sys.executable, "-c", call, str(notebooks)])
     try:
         deadline = time.monotonic() + 120
-        while not (notebooks / "began").exists() and process.poll() is None:
+        signs = (notebooks / "began", outputs / "smoke" / "drafts" / "01_first.done")
+        while not all(sign.exists() for sign in signs) and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:
@@ -123,6 +124,29 @@ def test_killed_run_leaves_no_half_notebook_and_continues(notebooks, outputs):
     assert lines[0] == "[1/2] 01_first: finished before the interruption, kept"
     copies = ["smoke/notebooks/01_first.ipynb", "smoke/notebooks/02_slow.ipynb"]
     assert _files(outputs) == copies
+
+
+def test_notebooks_run_side_by_side_and_are_reported_in_order(notebooks, outputs):
+    # each waits for the other, so neither ends if they run in turn
+    wait = "# %%\nimport time\nfrom pathlib import Path\nPath('{}').touch()\n"
+    wait += "while not Path('{}').exists():\n    time.sleep(0.05)\n"
+    _write(notebooks, "01_a.py", wait.format("a", "b") + "time.sleep(1)\n")
+    _write(notebooks, "02_b.py", wait.format("b", "a"))
+    lines: list[str] = []
+    reproduce("smoke", device="cpu", jobs=2, notebooks=notebooks, say=lines.append)
+    assert lines[:2] == ["[1/2] 01_a: running", "[2/2] 02_b: running"]
+    assert [line.split(";")[0] for line in lines[2:]] == ["[1/2] 01_a: done", "[2/2] 02_b: done"]
+
+
+def test_after_a_failure_what_is_under_way_is_finished_and_nothing_begun(notebooks, outputs):
+    good = "# %%\nfrom pathlib import Path\nimport time\nPath('began').touch()\ntime.sleep(1)\n"
+    bad = "# %%\nimport time\nfrom pathlib import Path\n"
+    bad += "while not Path('began').exists():\n    time.sleep(0.05)\nraise ValueError('no luck')\n"
+    for name, body in (("01_bad.py", bad), ("02_good.py", good), ("03_late.py", "# %%\n1\n")):
+        _write(notebooks, name, body)
+    with pytest.raises(NotebookFailed, match="no luck"):
+        reproduce("smoke", device="cpu", jobs=2, notebooks=notebooks)
+    assert _files(outputs / "smoke" / "notebooks") == ["02_good.ipynb"]
 
 
 def test_a_kernel_that_dies_is_a_failed_notebook(notebooks, outputs):
