@@ -83,8 +83,12 @@ _CHOICES: dict[str, Mapping[str, Any]] = {
 
 _RATES = (1e-3, 3e-3, 1e-2)
 
-# Beside full supervision: how the relations and the limb lengths of `wild` are weighted, judged on
-# S8 and on held-out images of `wild`.
+# Beside full supervision: weight and unit of the ranking loss and weight of the limb lengths, judged
+# on S8 and on held-out images of `wild`.
+_RANKING = (
+    *((1.0, 125.0), (0.3, 300.0), (1.0, 300.0), (3.0, 300.0)),
+    *((3.0, 500.0), (3.0, 1000.0), (6.0, 1000.0)),
+)
 _MIXED_CHOICES: dict[str, tuple[str, Mapping[str, Any]]] = {
     "keypoints": ("keypoints", {}),
     **{
@@ -92,7 +96,7 @@ _MIXED_CHOICES: dict[str, tuple[str, Mapping[str, Any]]] = {
             "ordinal",
             {"mixed_rank_weight": weight, "mixed_unit_mm": unit},
         )
-        for weight, unit in ((1.0, 125.0), (0.3, 300.0), (1.0, 300.0), (3.0, 300.0), (3.0, 500.0))
+        for weight, unit in _RANKING
     },
     **{f"limbs-{weight:g}": ("limbs", {"limb_weight": weight}) for weight in (10.0, 100.0)},
 }
