@@ -83,7 +83,7 @@ _CHOICES: dict[str, Mapping[str, Any]] = {
 
 _RATES = (1e-3, 3e-3, 1e-2)
 
-# Beside full supervision: weight and unit of the ranking loss and weight of the limb lengths, judged
+# Beside full supervision: weight and unit of the ranking loss, weight of the limb lengths; judged
 # on S8 and on held-out images of `wild`.
 _RANKING = (
     *((1.0, 125.0), (0.3, 300.0), (1.0, 300.0), (3.0, 300.0)),
