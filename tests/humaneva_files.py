@@ -1,6 +1,8 @@
 """The archives of HumanEva-I as VideoPose3D writes them, and frames of videos, for the tests."""
 
+import io
 import os
+import zipfile
 
 import numpy as np
 from PIL import Image
@@ -102,13 +104,29 @@ def save_images(folder, numbers, size=(640, 480)):
 
 
 def save_all_images(root, last=1300):
-    """Frames 1 to `last` of every video."""
+    """Frames 1 to `last` of every video; all videos are links to the first."""
+    (root / "images/S1").mkdir(parents=True)
     for subject, action in SEQUENCES:
+        (root / "images" / subject).mkdir(exist_ok=True)
         for camera in CAMERAS:
-            save_images(root / f"images/{subject}/{action}_1_{camera}", range(1, last + 1))
+            place = root / f"images/{subject}/{action}_1_{camera}"
+            if (subject, action, camera) == ("S1", "Walking", "C1"):
+                save_images(place, range(1, last + 1))
+            else:
+                place.symlink_to(root.resolve() / "images/S1/Walking_1_C1")
 
 
 def save_matlab(path, joints_m):
     """The file that an archive is made from: mm, NaN where there is no motion capture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     savemat(str(path), {"poses_3d": np.asarray(joints_m, np.float64) * 1000})
+
+
+def save_pickle(path, raw, key="positions_3d", shape=()):
+    """An archive whose one member is a pickled array, whatever the bytes of its pickle are."""
+    member = io.BytesIO()
+    header = {"descr": "|O", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(member, header)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{key}.npy", member.getvalue() + raw)
+    return path

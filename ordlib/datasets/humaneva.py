@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ordlib.camera import BOX_MARGIN_PX, pose_box
+from ordlib.camera import pose_box
 from ordlib.datasets.frames import FrameDataset, Frames, join, require_files
 from ordlib.datasets.humaneva_archives import (
     ACTIONS,
@@ -34,7 +34,7 @@ from ordlib.datasets.humaneva_archives import (
     read_chunks,
 )
 from ordlib.datasets.mocap import MotionCapture
-from ordlib.datasets.pinhole import Camera, fit_camera
+from ordlib.datasets.pinhole import Camera, fit_camera, margin_px
 from ordlib.errors import InputError
 from ordlib.skeleton import H36M17, HUMANEVA15
 
@@ -56,7 +56,6 @@ IN_H36M17: tuple[int, ...] = tuple(
 """Index in H36M17 of the 15 joints, which errors are means over; spine and jaw are not known."""
 
 _LARGEST_ERROR_PX = 15.0  # distortion of the lenses leaves a few
-_H36M_FOCAL_PX = 1147.0
 _LOWEST_HEAD_M = 0.05  # above the thorax; nobody who walks or jogs holds it lower
 _BETWEEN = {"spine": ("pelvis", "thorax"), "jaw": ("thorax", "head_top")}
 
@@ -164,8 +163,8 @@ def _frames(folder: Path, chunk: Chunk, first: int, camera: int, view: Camera) -
     seen = torch.zeros(count, len(H36M17), dtype=torch.bool)
     seen[:, list(IN_H36M17)] = True
     seen[:, H36M17.index("head_top")] = torch.from_numpy(~_head_at_chest(chunk.joints_m))
-    margin_px = BOX_MARGIN_PX * float(view.intrinsics[0, 0]) / _H36M_FOCAL_PX
-    centre, side = pose_box(torch.from_numpy(chunk.pixels[camera]).float(), margin_px)
+    pixels = torch.from_numpy(chunk.pixels[camera]).float()
+    centre, side = pose_box(pixels, margin_px(float(view.intrinsics[0, 0])))
     return Frames(
         folder=folder,
         names=np.array([f"{place}/{image:06d}.jpg" for image in images]),

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ordlib.camera import BOX_MARGIN_PX, pose_box
+from ordlib.camera import pose_box
 from ordlib.datasets import matlab
 from ordlib.datasets.frames import FrameDataset, Frames, join, require_files
-from ordlib.datasets.pinhole import fit_intrinsics
+from ordlib.datasets.pinhole import fit_intrinsics, margin_px
 from ordlib.errors import InputError
 from ordlib.skeleton import H36M17, MPI3DHP17, convert
 from ordlib.synthetic.people import mean_limb_lengths
@@ -45,7 +45,6 @@ VALID_FRAMES = {"TS1": 603, "TS2": 540, "TS3": 505, "TS4": 553, "TS5": 276, "TS6
 
 _FILES = ("annot_data-corr.mat", "annot_data.mat")  # the first one found; some copies have both
 _FOLDER = "mpi_inf_3dhp_test_set"
-_H36M_FOCAL_PX = 1147.0
 _LARGEST_ERROR_PX = 10.0
 _SMALLEST_DISTANCE = 100.0  # mm; people are metres away
 
@@ -121,8 +120,7 @@ def _read(folder: Path, name: str) -> Frames:
     count, joints = len(rows), len(H36M17)
     keypoints, truth = _converted(kept["annot2"]), _converted(kept["univ_annot3"])
     intrinsics = _intrinsics(path, kept["annot3"], kept["annot2"])
-    margin_px = BOX_MARGIN_PX * float(intrinsics[0, 0]) / _H36M_FOCAL_PX
-    centre, side = pose_box(keypoints, margin_px)
+    centre, side = pose_box(keypoints, margin_px(float(intrinsics[0, 0])))
     everything = torch.ones(count, joints, dtype=torch.bool)
     return Frames(
         folder=folder,

@@ -11,8 +11,10 @@ from scipy.linalg import rq
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from ordlib.camera import BOX_MARGIN_PX
 from ordlib.errors import InputError
 
+_H36M_FOCAL_PX = 1147.0
 _MOST_POINTS = 5000  # more do not change a fit of ten numbers
 _SMALLEST_SPREAD = 1e-9  # of squared singular values; below, the points do not settle the camera
 
@@ -36,6 +38,11 @@ class Camera:
     def to_camera(self, points: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3"]:
         """Points of the world in the camera frame."""
         return points @ self.rotation.T + self.shift
+
+
+def margin_px(focal_px: float) -> float:
+    """Margin around a pose that spans the angle of `BOX_MARGIN_PX` in a camera of Human3.6M."""
+    return BOX_MARGIN_PX * focal_px / _H36M_FOCAL_PX
 
 
 def fit_intrinsics(
