@@ -1,4 +1,4 @@
-"""Poses from any folder of BVH motion capture files, on the 17 joints of Human3.6M."""
+"""Poses from any folder of motion capture, BVH or ASF/AMC, on the 17 joints of Human3.6M."""
 
 import hashlib
 import math
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ordlib.datasets import bvh
+from ordlib.datasets import amc, bvh
 from ordlib.errors import InputError
 from ordlib.skeleton import H36M17, Skeleton
 
@@ -30,13 +30,15 @@ _SIDED = {
     "wrist": ("wrist", "hand"),
 }
 _MIDDLE = {
-    "thorax": ("neck", "neck1", "lowerneck"),
+    "thorax": ("neck", "neck1", "upperneck", "lowerneck"),
     "jaw": ("head",),
     "head_top": ("headtop", "headtopend", "headend", "headnub"),
 }
 
+_SUFFIXES = (".bvh", ".amc")
+
 UNITS_MM = (56.444, 10.0, 1000.0, 25.4, 1.0)
-"""Units of length found in BVH files: 1/0.45 inch (CMU), cm, m, inch, mm."""
+"""Units of length found in files: 1/0.45 inch (CMU), cm, m, inch, mm."""
 
 LEG_MM = (600.0, 1100.0)
 """Thigh plus shin of a plausible person: 750 to 950 mm in adults, with tolerance."""
@@ -74,20 +76,23 @@ class MotionCapture:
 
 
 def load(folder: str | Path, fps: float = 10.0, unit_mm: float | None = None) -> MotionCapture:
-    """Read every `*.bvh` below a folder, or one file, as root-relative poses.
+    """Read every `*.bvh` and `*.amc` below a folder, or one file, as root-relative poses.
+
+    An AMC file needs its skeleton beside it, an ASF file that it starts like (`07.asf` for
+    `07_01.amc`) or the only one there, and has 120 frames a second.
 
     A clip is sampled at the source frames nearest to 0, 1/fps, 2/fps, ... seconds, no frame
     twice. Files with the same lines as an earlier one (line ends aside) are left out and listed
     in `skipped`; nothing else is left out.
 
     Args:
-        folder: a folder, searched recursively, or one BVH file.
+        folder: a folder, searched recursively, or one file.
         fps: poses per second.
         unit_mm: length of the files' unit. By default that of `UNITS_MM` which makes thigh plus
             shin plausible (`LEG_MM`), file by file.
 
     Raises:
-        InputError: there is no BVH file, or one cannot be read or mapped onto the 17 joints.
+        InputError: there is no such file, or one cannot be read or mapped onto the 17 joints.
     """
     for name, value in (("fps", fps), ("unit_mm", unit_mm)):
         if value is not None and not (math.isfinite(value) and value > 0):
@@ -101,7 +106,7 @@ def load(folder: str | Path, fps: float = 10.0, unit_mm: float | None = None) ->
             skipped[name] = f"duplicate of {first_seen[content]}"
             continue
         first_seen[content] = name
-        motion = bvh.parse(raw, str(path))
+        motion = _parse(raw, path)
         frames.append(_sampled_frames(len(motion.values), motion.frame_time_s, fps))
         poses.append(_poses(motion, frames[-1], unit_mm, str(path)))
         names.append(name)
@@ -159,17 +164,17 @@ def _chains() -> Float[Tensor, "17 16"]:
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, str]]:
-    """BVH files and their clip names, in the order of the names."""
+    """Motion files and their clip names, in the order of the names."""
     if folder.is_file():
         yield folder, folder.stem
         return
     if not folder.is_dir():
-        raise InputError(f"{folder}: not found; expected a folder of BVH files, or one BVH file")
+        raise InputError(f"{folder}: not found; expected a folder of BVH or AMC files, or one")
     found = []
     for parent, _, names in os.walk(folder, onerror=_refuse):
-        found += [Path(parent, name) for name in names if name.lower().endswith(".bvh")]
+        found += [Path(parent, name) for name in names if name.lower().endswith(_SUFFIXES)]
     if not found:
-        raise InputError(f"{folder}: no file *.bvh found in this folder or below; expected some")
+        raise InputError(f"{folder}: no file *.bvh or *.amc found here or below; expected some")
     yield from sorted(
         ((path, path.relative_to(folder).with_suffix("").as_posix()) for path in found),
         key=lambda item: (item[1], item[0]),
@@ -187,7 +192,15 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"{path}: could not be read: {reason}; expected a BVH file") from error
+        raise InputError(f"{path}: could not be read: {reason}; expected a motion file") from error
+
+
+def _parse(raw: bytes, path: Path) -> bvh.Motion:
+    """A motion; that of an AMC file belongs to a skeleton in another file."""
+    if path.suffix.lower() != ".amc":
+        return bvh.parse(raw, str(path))
+    skeleton = amc.skeleton_of(path)
+    return amc.parse(_read(skeleton), raw, str(skeleton), str(path))
 
 
 def _sampled_frames(count: int, frame_time_s: float, fps: float) -> Int64[np.ndarray, " kept"]:
