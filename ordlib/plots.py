@@ -3,7 +3,8 @@
 Colours: right limbs orange, left limbs blue, trunk grey; weak supervision purple, full green.
 """
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from ordlib.skeleton import H36M17, Skeleton
 
 SIDE_COLOURS = {"right": "#e66101", "left": "#2b7bba", "trunk": "#555555"}
 WEAK, FULL, PUBLISHED = "#7b3294", "#1b7837", "#999999"
+TRUTH = "#bbbbbb"
+"""Of true skeletons under predicted ones."""
 
 STYLE: dict[str, Any] = {
     "figure.dpi": 80,
@@ -91,18 +94,50 @@ def draw_skeleton(
     side_view: bool = False,
     alpha: float = 1.0,
     skeleton: Skeleton = H36M17,
+    colour: str | None = None,
+    linewidth: float = 1.5,
 ) -> None:
-    """A skeleton as the camera sees it (x, y), or from its right side (depth, y); axes in mm."""
+    """A skeleton as the camera sees it (x, y), or from its right side (depth, y); axes in mm.
+
+    Limbs have the colour of their side unless one is given.
+    """
     columns = [2, 1] if side_view else [0, 1]
     points = joints_mm.detach().cpu().numpy()[:, columns]
     for parent, child in skeleton.bones:
-        colour = _colour(skeleton.joints[child])
-        ax.plot(*points[[parent, child]].T, color=colour, alpha=alpha, linewidth=1.5)
+        shade = colour or _colour(skeleton.joints[child])
+        ax.plot(*points[[parent, child]].T, color=shade, alpha=alpha, linewidth=linewidth)
     ax.set_aspect("equal")
     ax.set_xlim(-1000, 1000)
     ax.set_ylim(1000, -1000)
     ax.set_xlabel("z, away from the camera (mm)" if side_view else "x (mm)")
     ax.set_ylabel("y (mm)")
+
+
+def draw_example(
+    axes: Sequence[Axes],
+    image: UInt8[Tensor, "3 height width"],
+    keypoints_px: Float[Tensor, "joints 2"],
+    joints_mm: Float[Tensor, "joints 3"],
+    truth_mm: Float[Tensor, "joints 3"],
+    title: str = "",
+) -> None:
+    """An image with 2D joints, the pose from the camera and turned by 90 degrees (Figure 4).
+
+    The truth lies under the poses in grey. Both are drawn as large as fits, and the axes are off.
+
+    Args:
+        axes: three of them.
+    """
+    show_image(axes[0], image, title)
+    draw_joints(axes[0], keypoints_px)
+    reach = 1.05 * torch.stack([joints_mm, truth_mm]).abs().max().item()
+    for ax, side_view in ((axes[1], False), (axes[2], True)):
+        draw_skeleton(ax, truth_mm, side_view, colour=TRUTH, linewidth=4)
+        draw_skeleton(ax, joints_mm, side_view)
+        ax.set_xlim(-reach, reach)
+        ax.set_ylim(reach, -reach)
+        ax.set_title("turned by 90°" if side_view else "from the camera", fontsize=8)
+        ax.set_axis_off()
 
 
 def turnable_skeletons(
@@ -114,26 +149,76 @@ def turnable_skeletons(
     figure = go.Figure()
     dashes = ("solid", "dash", "dot")
     for number, (pose, name) in enumerate(zip(poses_mm, names, strict=True)):
-        points = pose.detach().cpu().numpy().astype(np.float32)
-        for side, colour in SIDE_COLOURS.items():
-            line = _polyline(points, side, skeleton)
-            figure.add_scatter3d(
-                x=line[:, 0],
-                y=line[:, 2],
-                z=-line[:, 1],
-                mode="lines",
-                line={"color": colour, "width": 6, "dash": dashes[number % 3]},
-                name=f"{name}, {side}",
-            )
-    titles = {"xaxis_title": "x (mm)", "yaxis_title": "depth (mm)", "zaxis_title": "up (mm)"}
-    camera = {"eye": {"x": 0.6, "y": -2.0, "z": 0.4}}
-    figure.update_layout(
-        template="none",
-        height=420,
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        scene={**titles, "aspectmode": "data", "camera": camera},
-    )
+        style = {"width": 6, "dash": dashes[number % 3]}
+        _add_skeleton(figure, pose, name, skeleton, SIDE_COLOURS, style)
+    figure.update_layout(**_layout("data"))
     return figure
+
+
+def turnable_examples(
+    examples: Mapping[str, tuple[Float[Tensor, "joints 3"], Float[Tensor, "joints 3"]]],
+    skeleton: Skeleton = H36M17,
+) -> go.Figure:
+    """One pose at a time to turn with the mouse, chosen from a menu, the truth in grey; axes in mm.
+
+    Args:
+        examples: by the text of the menu, the predicted and the true pose.
+    """
+    figure = go.Figure()
+    for pose, truth in examples.values():
+        grey = dict.fromkeys(SIDE_COLOURS, TRUTH)
+        _add_skeleton(figure, truth, "truth", skeleton, grey, {"width": 8})
+        _add_skeleton(figure, pose, "predicted", skeleton, SIDE_COLOURS, {"width": 5})
+    each = 2 * len(SIDE_COLOURS)
+    shown = [
+        [place // each == number for place in range(len(figure.data))]
+        for number in range(len(examples))
+    ]
+    buttons = [
+        {"label": name, "method": "restyle", "args": [{"visible": visible}]}
+        for name, visible in zip(examples, shown, strict=True)
+    ]
+    for trace, visible in zip(figure.data, shown[0], strict=True):
+        trace.visible = visible
+    menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "top"}
+    # the same axes for all, so that poses can be compared
+    figure.update_layout(updatemenus=[menu], **_layout("cube", range=[-1250, 1250]))
+    return figure
+
+
+def _layout(aspect: str, **axis: Any) -> dict[str, Any]:
+    """A scene without margins, seen from about where the camera was."""
+    titles = {"xaxis": "x (mm)", "yaxis": "depth (mm)", "zaxis": "up (mm)"}
+    axes = {name: {"title": {"text": title}, **axis} for name, title in titles.items()}
+    camera = {"eye": {"x": 0.6, "y": -2.0, "z": 0.4}}
+    return {
+        "template": "none",
+        "height": 420,
+        "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
+        "scene": {**axes, "aspectmode": aspect, "camera": camera},
+    }
+
+
+def _add_skeleton(
+    figure: go.Figure,
+    pose_mm: Tensor,
+    name: str,
+    skeleton: Skeleton,
+    colours: Mapping[str, str],
+    style: Mapping[str, Any],
+) -> None:
+    """One line for each side, y up on the screen."""
+    points = pose_mm.detach().cpu().numpy().astype(np.float32)
+    for side, colour in colours.items():
+        line = _polyline(points, side, skeleton)
+        figure.add_scatter3d(
+            x=line[:, 0],
+            y=line[:, 2],
+            z=-line[:, 1],
+            mode="lines",
+            line={"color": colour, **style},
+            name=f"{name}, {side}",
+        )
 
 
 def _polyline(points: np.ndarray, side: str, skeleton: Skeleton) -> np.ndarray:
@@ -161,7 +246,7 @@ def prediction_figure(
     draw_skeleton(axes[2], joints_mm, side_view=True)
     axes[2].set_title("3D, from the side")
     if note:
-        figure.supxlabel(note, fontsize=8)
+        figure.supxlabel(textwrap.fill(note, 150), fontsize=8)
     if title:
         figure.suptitle(title)
     return figure

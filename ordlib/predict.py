@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ordlib import experiments
 from ordlib.errors import InputError
 from ordlib.evaluation import lift
-from ordlib.files import replacing
+from ordlib.files import outputs_root, replacing
 from ordlib.images import Box, assumed_intrinsics, crop, load_image
 from ordlib.objectives import read
 from ordlib.plots import prediction_figure, save_figure
@@ -55,9 +55,11 @@ class _Model:
 
     @property
     def title(self) -> str:
-        """What it is, in a line."""
+        """What it is and where its weights lie, in two lines."""
         rec = " with the reconstruction component" if self.source["reconstruction"] else ""
-        return "{row}{}, scale {scale}, seed {seed}".format(rec, **self.source)
+        place = Path(self.source["weights"]).relative_to(outputs_root())
+        text = "{row}{}, scale {scale}, seed {seed}\nweights: {}"
+        return text.format(rec, place, **self.source)
 
 
 def predict_files(

@@ -128,7 +128,8 @@ def test_kept_weights_predict_without_training(
         **{"row": "table2/ordinal", "scale": "smoke", "seed": 4, "reconstruction": True},
         "weights": str(weights.folder),
     }
-    assert titles == ["table2/ordinal with the reconstruction component, scale smoke, seed 4"]
+    name = "table2/ordinal with the reconstruction component, scale smoke, seed 4"
+    assert titles == [f"{name}\nweights: smoke/weights"]
     assert "rendered people only" in record["caution"]
     expected = weights.estimator().predict(tmp_path / "photo.png", box)
     np.testing.assert_allclose(record["joints_mm"], expected.numpy(), atol=0.02)
