@@ -43,12 +43,17 @@ def numbers(file: h5py.File, key: str) -> Float[np.ndarray, "..."]:
     if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "buif":
         kind = found.dtype if isinstance(found, h5py.Dataset) else type(found).__name__
         raise InputError(f"{file.filename}: {key}: expected an array of numbers, found {kind}")
-    return found[()].astype(np.float64)
+    return np.asarray(found[()], np.float64)
 
 
 def require_finite_rows(name: str, array: Float[np.ndarray, "rows ..."]) -> None:
-    """Raise InputError for values that are infinite or not a number; `name` says what it is."""
-    bad = ~np.isfinite(array).reshape(len(array), -1).all(1)
+    """Raise InputError for values that are not a number or infinite, in single precision too.
+
+    Args:
+        name: what to name in the message.
+    """
+    fits = np.abs(array) <= np.finfo(np.float32).max
+    bad = ~fits.reshape(len(array), -1).all(1)
     if bad.any():
         raise InputError(
             f"{name}: expected finite values, found others in {bad.sum()} of {len(bad)} rows,"

@@ -211,10 +211,11 @@ def _poses_of_mat(path: Path, stems: np.ndarray) -> Float[np.ndarray, "..."]:
             f"{path}: imgname: expected the {len(stems)} names of {path.stem}_images.txt, found"
             f" {len(names)}"
         )
-    other = next((i for i, stem in enumerate(stems) if names[i] != stem), None)
+    other = next((i for i, stem in enumerate(stems.tolist()) if names[i] != stem), None)
     if other is not None:
+        wanted = str(stems[other])
         raise InputError(
-            f"{path}: imgname: expected {stems[other]!r} in row {other}, as line {other + 1} of"
+            f"{path}: imgname: expected {wanted!r} in row {other}, as line {other + 1} of"
             f" {path.stem}_images.txt, found {names[other]!r}"
         )
     # one pose has lost its first axis

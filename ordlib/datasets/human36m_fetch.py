@@ -73,13 +73,13 @@ def read(folder: Path, split: str) -> Frames:
         InputError: a file that cannot be used, no frames for the split, or images missing.
     """
     sequences = list(_sequences(folder, SPLITS[split]))
-    _warn(folder, sequences)
     parts = [_frames(folder, sequence) for sequence in sequences if len(sequence.frames)]
     if not parts:
         raise InputError(
             f"{folder}: expected annot.h5 of {', '.join(SPLITS[split])} with frames 1, 6, 11 and so"
             f" on, found {len(sequences)} files and no such frame"
         )
+    _warn(folder, sequences)
     frames = join(parts)
     require_files(folder, frames.names)
     return frames
@@ -104,7 +104,7 @@ def _read(path: Path) -> _Sequence:
         point = _joints(path, "pose/2d", hdf5.numbers(file, "pose/2d"), 2)
         _require_rows(path, {"frame": frame, "camera": camera, "pose/3d": pose, "pose/2d": point})
         serials = np.array([f"{serial:.0f}" for serial in camera], dtype=np.str_)
-        for serial in np.unique(serials):
+        for serial in np.unique(serials).tolist():
             _require_pinhole(
                 f"{path}: intrinsics/{serial}", serial, hdf5.numbers(file, f"intrinsics/{serial}")
             )
