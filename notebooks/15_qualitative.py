@@ -86,7 +86,7 @@ by_part.groupby("part").agg({"images": "sum", "PCK3D (%)": "mean", "MPJPE (mm)":
 #
 # **The rule.** The domain has three parts, as the test set of MPI-INF-3DHP has: a studio with green screen (*GS*), one without, and outdoors. All images of a part are ordered by PCK3D, and by MPJPE where that is equal. The examples stand at fixed places in this order, so nothing is chosen by hand: first 5% and 25% from the best, then the middle and 10% from the worst.
 #
-# Each example has three panels: the image with the 2D joints of the ConvNet, the pose as the camera sees it, and the same pose from its right side, turned by 90 degrees, where the camera is to the left. Orange is the person's right, blue the left, grey underneath the truth. Where both sides are put in one place, one hides the other, as if the person had one arm or leg.
+# Each example has three panels: the image with the 2D joints of the ConvNet, the pose as the camera sees it, and the same pose from its right side, turned by 90 degrees, where the camera is to the left. Orange is the person's right, blue the left; underneath, pale in the same colours, the truth. Where both sides are put in one place, one hides the other, as if the person had one arm or leg.
 
 # %%
 order = np.lexsort((mpjpe.numpy(), -pck.numpy()))  # best first
@@ -126,7 +126,7 @@ bad = [(f"{name}, {text}", at(name, q)) for name in PARTS for q, text in words.i
 sheet(bad, "bad")
 
 # %% [markdown]
-# The same poses to turn with the mouse (in JupyterLab); the menu chooses the example, grey is the truth.
+# The same poses to turn with the mouse (in JupyterLab); the menu chooses the example, pale is the truth.
 
 # %%
 menu = {

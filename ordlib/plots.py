@@ -23,8 +23,8 @@ from ordlib.skeleton import H36M17, Skeleton
 
 SIDE_COLOURS = {"right": "#e66101", "left": "#2b7bba", "trunk": "#555555"}
 WEAK, FULL, PUBLISHED = "#7b3294", "#1b7837", "#999999"
-TRUTH = "#bbbbbb"
-"""Of true skeletons under predicted ones."""
+TRUTH_COLOURS = {"right": "#fbc9a3", "left": "#b5d5ec", "trunk": "#cccccc"}
+"""The same, pale: true skeletons under predicted ones."""
 
 STYLE: dict[str, Any] = {
     "figure.dpi": 80,
@@ -48,8 +48,8 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png")
 
 
-def _colour(joint: str) -> str:
-    return SIDE_COLOURS.get(joint.partition("_")[0], SIDE_COLOURS["trunk"])
+def _colour(joint: str, colours: Mapping[str, str] = SIDE_COLOURS) -> str:
+    return colours.get(joint.partition("_")[0], colours["trunk"])
 
 
 def contact_sheet(
@@ -94,18 +94,15 @@ def draw_skeleton(
     side_view: bool = False,
     alpha: float = 1.0,
     skeleton: Skeleton = H36M17,
-    colour: str | None = None,
+    colours: Mapping[str, str] = SIDE_COLOURS,
     linewidth: float = 1.5,
 ) -> None:
-    """A skeleton as the camera sees it (x, y), or from its right side (depth, y); axes in mm.
-
-    Limbs have the colour of their side unless one is given.
-    """
+    """A skeleton as the camera sees it (x, y), or from its right side (depth, y); axes in mm."""
     columns = [2, 1] if side_view else [0, 1]
     points = joints_mm.detach().cpu().numpy()[:, columns]
     for parent, child in skeleton.bones:
-        shade = colour or _colour(skeleton.joints[child])
-        ax.plot(*points[[parent, child]].T, color=shade, alpha=alpha, linewidth=linewidth)
+        colour = _colour(skeleton.joints[child], colours)
+        ax.plot(*points[[parent, child]].T, color=colour, alpha=alpha, linewidth=linewidth)
     ax.set_aspect("equal")
     ax.set_xlim(-1000, 1000)
     ax.set_ylim(1000, -1000)
@@ -123,7 +120,7 @@ def draw_example(
 ) -> None:
     """An image with 2D joints, the pose from the camera and turned by 90 degrees (Figure 4).
 
-    The truth lies under the poses in grey. Both are drawn as large as fits, and the axes are off.
+    The truth lies under the poses in pale colours. Both are drawn as large as fits, without axes.
 
     Args:
         axes: three of them.
@@ -132,7 +129,7 @@ def draw_example(
     draw_joints(axes[0], keypoints_px)
     reach = 1.05 * torch.stack([joints_mm, truth_mm]).abs().max().item()
     for ax, side_view in ((axes[1], False), (axes[2], True)):
-        draw_skeleton(ax, truth_mm, side_view, colour=TRUTH, linewidth=4)
+        draw_skeleton(ax, truth_mm, side_view, colours=TRUTH_COLOURS, linewidth=4)
         draw_skeleton(ax, joints_mm, side_view)
         ax.set_xlim(-reach, reach)
         ax.set_ylim(reach, -reach)
@@ -159,15 +156,14 @@ def turnable_examples(
     examples: Mapping[str, tuple[Float[Tensor, "joints 3"], Float[Tensor, "joints 3"]]],
     skeleton: Skeleton = H36M17,
 ) -> go.Figure:
-    """One pose at a time to turn with the mouse, chosen from a menu, the truth in grey; axes in mm.
+    """One pose at a time to turn with the mouse, chosen from a menu, the truth in pale colours; mm.
 
     Args:
         examples: by the text of the menu, the predicted and the true pose.
     """
     figure = go.Figure()
     for pose, truth in examples.values():
-        grey = dict.fromkeys(SIDE_COLOURS, TRUTH)
-        _add_skeleton(figure, truth, "truth", skeleton, grey, {"width": 8})
+        _add_skeleton(figure, truth, "truth", skeleton, TRUTH_COLOURS, {"width": 8})
         _add_skeleton(figure, pose, "predicted", skeleton, SIDE_COLOURS, {"width": 5})
     each = 2 * len(SIDE_COLOURS)
     shown = [
@@ -182,15 +178,16 @@ def turnable_examples(
         trace.visible = visible
     menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "top"}
     # the same axes for all, so that poses can be compared
-    figure.update_layout(updatemenus=[menu], **_layout("cube", range=[-1250, 1250]))
+    reach = 1.05 * max(torch.stack(pair).abs().max().item() for pair in examples.values())
+    figure.update_layout(updatemenus=[menu], **_layout("cube", 0.75, range=[-reach, reach]))
     return figure
 
 
-def _layout(aspect: str, **axis: Any) -> dict[str, Any]:
+def _layout(aspect: str, distance: float = 1.0, **axis: Any) -> dict[str, Any]:
     """A scene without margins, seen from about where the camera was."""
     titles = {"xaxis": "x (mm)", "yaxis": "depth (mm)", "zaxis": "up (mm)"}
     axes = {name: {"title": {"text": title}, **axis} for name, title in titles.items()}
-    camera = {"eye": {"x": 0.6, "y": -2.0, "z": 0.4}}
+    camera = {"eye": {"x": 0.6 * distance, "y": -2.0 * distance, "z": 0.4 * distance}}
     return {
         "template": "none",
         "height": 420,
