@@ -1,0 +1,238 @@
+"""Data sets found below a folder: which, where, how many samples, and what is wrong with them."""
+
+from pathlib import Path
+
+import human36m_files
+import humaneva_files
+import numpy as np
+import pytest
+import threedhp_files
+from bvh_files import CMU, bvh_text, random_values, save
+from mpii_files import people, person_of, relative, release_of, save_h5, save_relative, save_release
+from photo_files import half, lspet_array, random_points, save_half, save_images, save_mat
+
+from ordlib.cli import main
+from ordlib.datasets.recognise import LAYOUTS, Found, recognise, table
+from ordlib.errors import InputError
+
+
+def _lspet(folder, images=3):
+    save_images(folder / "images", [f"im{k:05d}.jpg" for k in range(1, images + 1)])
+    array = lspet_array(random_points(3), np.ones((3, 14)))
+    return save_mat(folder / "joints.mat", "joints", array).parent
+
+
+def _human36m(folder):
+    names = human36m_files.film_names(("S1",))
+    human36m_files.save_c2f(folder, "train", human36m_files.c2f(names))
+    return human36m_files.save_test_set(folder)
+
+
+def _fetch(folder):
+    content = human36m_files.sequence()
+    for name in ("S1/Eating-1", "S9/Eating-1"):
+        human36m_files.save_sequence(folder / "processed", name, content)
+    return folder / "processed"
+
+
+def _humaneva(folder):
+    humaneva_files.save_archives(folder)
+    humaneva_files.save_all_images(folder, 700)
+    return folder
+
+
+def _threedhp(folder):
+    threedhp_files.save_sequence(folder / "TS1")
+    return folder
+
+
+def _ordinal(folder):
+    for name in ("lsp_dataset_original", "mpii_upis1h"):
+        save_half(folder / name, half(name))
+    return folder
+
+
+def _mpii(folder):
+    save_h5(folder, people(3))
+    return save_h5(folder, people(2), "valid")
+
+
+def _mpii_mat(folder):
+    content = people(2)
+    rows = [(name, [person_of(content, k)]) for k, name in enumerate(content["names"])]
+    save_images(folder / "images", content["names"])
+    save_release(folder / "v1" / "mpii_human_pose_v1_u12_1.mat", release_of(rows, [1, 1]))
+    return folder
+
+
+def _relative(folder):
+    return save_relative(folder, relative(5))
+
+
+def _mocap(folder):
+    save(folder, bvh_text(CMU, random_values(CMU)), "deeper/walk.bvh")
+    return folder / "deeper"
+
+
+WRITERS = {
+    "Human3.6M": (_human36m, "human36m"),
+    "HumanEva-I": (_humaneva, "humaneva"),
+    "MPI-INF-3DHP": (_threedhp, "mpi_inf_3dhp"),
+    "LSP + MPII Ordinal": (_ordinal, "lsp_mpii_ordinal"),
+    "LSP Extended": (_lspet, "lspet"),
+    "MPII": (_mpii, "mpii"),
+    "Relative Depth LSP": (_relative, "relative_depth_lsp"),
+    "motion capture": (_mocap, "mocap"),
+}
+SPLITS = {
+    "Human3.6M": {"train", "test"},
+    "HumanEva-I": {"train", "validation"},
+    "MPI-INF-3DHP": {"test"},
+    "LSP + MPII Ordinal": {"train"},
+    "LSP Extended": {"train"},
+    "MPII": {"train", "valid"},
+    "Relative Depth LSP": {"train", "test"},
+    "motion capture": {"poses"},
+}
+
+
+def test_every_layout_has_a_test():
+    assert [layout.name for layout in LAYOUTS] == list(WRITERS)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_data_set_is_found_from_above_and_from_within(tmp_path, name):
+    write, loader = WRITERS[name]
+    folder = write(tmp_path / "Daten für uns" / "set 1")
+    for root in (folder, tmp_path):
+        (found,) = recognise(root)
+        assert (found.name, found.loader, found.folder) == (name, loader, folder)
+        assert found.problem is None
+        assert set(found.samples) == SPLITS[name] and min(found.samples.values()) > 0
+
+
+def test_the_other_layouts_of_two_sets(tmp_path):
+    fetch, mpii = _fetch(tmp_path / "h36m"), _mpii_mat(tmp_path / "mpii")
+    found = {item.name: item for item in recognise(tmp_path)}
+    assert set(found) == {"Human3.6M", "MPII"}
+    assert found["Human3.6M"].folder == fetch and found["MPII"].folder == mpii
+    assert found["MPII"].samples == {"train": 2}
+    assert found["MPII"].problem.startswith("valid: ") and "valid.h5" in found["MPII"].problem
+
+
+def test_human36m_and_mpii_are_told_apart(tmp_path):
+    """Both have `annot/valid.h5`; some copies of MPII have lists of images too."""
+    save_h5(tmp_path / "a", people(2), "valid")
+    (tmp_path / "a" / "annot" / "valid_images.txt").write_text("005601864.jpg\n")
+    human36m_files.save_test_set(tmp_path / "b")
+    (tmp_path / "b" / "annot" / "valid_images.txt").unlink()
+    assert [item.name for item in recognise(tmp_path)] == ["MPII", "Human3.6M"]
+
+
+def test_counts_and_warnings_of_several_sets_in_one_folder(tmp_path):
+    _lspet(tmp_path)
+    _relative(tmp_path / "relative")
+    _threedhp(tmp_path)
+    found = {item.name: item for item in recognise(tmp_path)}
+    assert set(found) == {"LSP Extended", "Relative Depth LSP", "MPI-INF-3DHP"}
+    assert found["LSP Extended"].samples == {"train": 3}
+    assert found["Relative Depth LSP"].samples == {"train": 3, "test": 2}
+    assert found["LSP Extended"].warnings == ()
+    told = " ".join(found["MPI-INF-3DHP"].warnings)
+    assert "found no TS2" in told and "expected TS1 603" in told
+
+
+def test_problems_are_told_by_split(tmp_path):
+    folder = _mpii(tmp_path)
+    path = folder / "annot" / "valid.h5"
+    path.write_bytes(path.read_bytes()[:1000])
+    (found,) = recognise(tmp_path)
+    assert found.samples == {"train": 3}
+    assert found.problem.startswith(f"valid: {path}: expected an HDF5 file, found damage")
+    for image in (folder / "images").iterdir():
+        image.unlink()
+    (found,) = recognise(tmp_path)
+    assert found.samples == {} and "train: " in found.problem
+    assert "3 of 3 images are missing" in found.problem
+
+
+def test_a_problem_of_all_splits_is_told_once(tmp_path):
+    (_relative(tmp_path) / "relative_depth_lsp_v1.json").write_text("{")
+    (found,) = recognise(tmp_path)
+    assert found.problem.startswith("train, test: ") and found.problem.count("damage") == 1
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_damaged_data_set_is_recognised_all_the_same(tmp_path, name):
+    folder = WRITERS[name][0](tmp_path)
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix not in (".jpg", ".png", ".txt"):
+            path.write_bytes(path.read_bytes()[:90])
+    (found,) = recognise(tmp_path)
+    assert found.name == name and found.samples == {} and str(folder) in found.problem
+
+
+def test_the_halves_of_the_ordinal_archive_are_no_lspet(tmp_path):
+    for name in ("lsp_dataset_original", "mpii_upis1h"):
+        (save_half(tmp_path / name, half(name)) / "ordinal.mat").unlink()
+    (found,) = recognise(tmp_path)
+    assert found.name == "LSP + MPII Ordinal" and "no ordinal.mat" in found.problem
+
+
+def test_links_are_followed_but_not_round_in_circles(tmp_path):
+    _lspet(tmp_path / "elsewhere" / "lspet")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(root)
+    (root / "gone").symlink_to(tmp_path / "absent")
+    (found,) = recognise(root)
+    assert found.folder == root / "linked" / "lspet"
+
+
+def test_images_and_hidden_and_deep_folders_are_not_searched(tmp_path):
+    for place in ("images/x", "imageSequence", ".trash", "a/b/c/d/e"):
+        _lspet(tmp_path / place)
+    with pytest.raises(InputError, match="found none"):
+        recognise(tmp_path)
+    assert len(recognise(tmp_path / "a")) == 1
+
+
+def test_nothing_recognised_says_what_is_looked_for(tmp_path, capsys):
+    with pytest.raises(InputError) as raised:
+        recognise(tmp_path)
+    for layout in LAYOUTS:
+        assert layout.name in str(raised.value) and layout.markers[0] in str(raised.value)
+    with pytest.raises(InputError, match="absent: expected a folder of data sets, found nothing"):
+        recognise(tmp_path / "absent")
+    assert main(["datasets", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.startswith("ordlib: error: ")
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_the_command_prints_a_table_and_ends_well_with_problems(tmp_path, capsys):
+    _lspet(tmp_path / "lspet")
+    _mpii(tmp_path / "more" / "mpii")
+    (tmp_path / "more/mpii/annot/valid.h5").unlink()
+    _threedhp(tmp_path / "3dhp")
+    assert main(["datasets", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["data", "set", "folder", "samples"]
+    (mpii,) = (k for k, line in enumerate(lines) if line.startswith("MPII"))
+    column = lines[0].index("folder")
+    assert lines[mpii][column:].startswith("more/mpii") and lines[mpii].endswith("train 3")
+    assert lines[mpii + 1].startswith("  problem: valid: ")
+    (shift,) = (k for k, line in enumerate(lines) if line.startswith("MPI-INF-3DHP"))
+    assert lines[shift + 1].startswith("  warning: ")
+    assert lines[-1] == "recognised: 3, with problems: 1"
+
+
+def test_large_counts_are_readable():
+    found = Found("Human3.6M", Path("/d/x"), "human36m", {"train": 312188}, None, ())
+    assert "x       train 312,188" in table([found], "/d")
+
+
+def test_the_real_samples(shared_data):
+    (found,) = recognise(shared_data / "lspet")
+    assert found.name == "LSP Extended" and found.samples == {"train": 1500}
