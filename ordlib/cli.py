@@ -1,4 +1,4 @@
-"""The command line: reproduce, train, tables, predict, annotate. Exit status 2 for bad input."""
+"""The command line: reproduce, train, tables, predict, annotate, datasets. Status 2: bad input."""
 
 import argparse
 import sys
@@ -99,6 +99,13 @@ def _annotate(args: argparse.Namespace) -> int:
     return 0
 
 
+def _datasets(args: argparse.Namespace) -> int:
+    from ordlib.datasets.recognise import recognise, table
+
+    _say(table(recognise(args.folder), args.folder))
+    return 0
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 
@@ -186,6 +193,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--no-browser", action="store_true", help="print the address only")
     text = "write the answers of all annotators to DIR/annotations/export, and end"
     sub.add_argument("--export", action="store_true", help=text)
+
+    sub = command("datasets", _datasets, "List the real data sets in a folder, with their problems")
+    sub.add_argument("folder", type=Path, metavar="DIR", help="searched four folders deep")
     return parser
 
 
