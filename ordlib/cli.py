@@ -18,7 +18,8 @@ Action = Callable[[argparse.Namespace], int]
 def _reproduce(args: argparse.Namespace) -> int:
     from ordlib.reproduce import NotebookFailed, reproduce, tables_text
 
-    options = {name: getattr(args, name) for name in ("only", "mocap", "outputs", "jobs", "force")}
+    names = ("only", "mocap", "data", "outputs", "jobs", "force")
+    options = {name: getattr(args, name) for name in names}
     try:
         folder = reproduce(args.scale, args.seed, args.device, **options, say=_say)
     except NotebookFailed as error:
@@ -31,12 +32,11 @@ def _reproduce(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from ordlib import experiments
+    from ordlib import domains, experiments
     from ordlib.devices import resolve_device
-    from ordlib.reproduce import mocap_folder
 
     resolve_device(args.device)
-    poses = mocap_folder(args.mocap)
+    poses, data = domains.mocap_folder(args.mocap), domains.data_folder(args.data)
     for row in args.rows:
         experiments.get_row(row)
     experiments.train(
@@ -45,17 +45,19 @@ def _train(args: argparse.Namespace) -> int:
         [args.seed],
         device=args.device,
         mocap=poses,
+        data=data,
         precision=args.precision,
+        compile=args.compile,
         jobs=args.jobs,
     )
-    _say(f"runs: {outputs_folder(args.scale, args.mocap) / 'runs'}")
+    _say(f"runs: {outputs_folder(args.scale, poses, data) / 'runs'}")
     return 0
 
 
 def _tables(args: argparse.Namespace) -> int:
     from ordlib.reproduce import tables_text
 
-    folder = outputs_folder(args.scale, args.mocap)
+    folder = outputs_folder(args.scale, args.mocap, args.data)
     text = tables_text(folder)
     if not text:
         raise InputError(
@@ -139,8 +141,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     poses = argparse.ArgumentParser(add_help=False)
     poses.add_argument("--mocap", type=Path, metavar="DIR", help="BVH files that give the poses")
+    text = "real data sets, which take the place of stand-ins wherever they are found"
+    poses.add_argument("--data", type=Path, metavar="DIR", help=text)
     workers = argparse.ArgumentParser(add_help=False)
-    workers.add_argument("--jobs", type=_positive, metavar="N", help="networks trained at a time")
+    workers.add_argument(
+        "--jobs", type=_positive, metavar="N", help="networks trained at a time, and notebooks run"
+    )
 
     def command(
         name: str,
@@ -165,6 +171,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("rows", nargs="+", metavar="ROW", help="such as table1/depth/weak")
     text = "32-true or bf16-mixed, which pays where the hardware has bf16 (default: %(default)s)"
     sub.add_argument("--precision", default="32-true", choices=PRECISIONS, help=text)
+    sub.add_argument(
+        "--compile", action="store_true", help="compile networks: slow start, fast steps"
+    )
 
     command("tables", _tables, "Print the tables of a scale", poses)
 

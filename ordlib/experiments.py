@@ -3,32 +3,38 @@
 A run is a row at a scale with a seed on some data. Its folder under `outputs/<scale>/runs` is named
 by a hash of all that, and holds `config.json`, `log.csv`, `weights.safetensors`,
 `predictions.safetensors` and, written last, `metrics.json`: a run with metrics is done and is
-reused, one without is continued from its checkpoint.
+reused, one without is continued from its checkpoint. Under `torchrun` all processes train one run
+together and the first one alone evaluates it and writes files, see `distributed`.
+
+Real data sets, where they are given, take the place of the stand-ins: see `domains`. What a run is
+tested on is no part of its name then, so a data set that comes later costs no training.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
+from lightning_fabric import Fabric
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ordlib import synthetic
-from ordlib.augment import augment
+from ordlib import domains, synthetic
+from ordlib.batches import ahead, batch_at, batch_indices
 from ordlib.devices import resolve_device
+from ordlib.distributed import connect, processes
 from ordlib.errors import InputError
 from ordlib.evaluation import evaluate
 from ordlib.files import digest, locked, outputs_folder, replacing
 from ordlib.objectives import LOSSES, build, mixed_volume_losses
 from ordlib.rows import ROWS, Row, get_row
-from ordlib.sample import MixedBatch, PoseBatch, PoseDataset
+from ordlib.sample import PoseDataset
 from ordlib.scales import Scale, check_seed, get_scale
 from ordlib.training import TrainingConfig, load_weights, save_weights, single_thread
 from ordlib.training import train as train_network
@@ -37,6 +43,9 @@ from ordlib.workers import cores, side_by_side
 __all__ = ["ROWS", "Row", "Run", "batch_indices", "get_row", "is_done", "run", "seeds", "train"]
 
 RESULTS = ("weights.safetensors", "predictions.safetensors", "metrics.json")
+_AHEAD = 4
+"""Threads that decode the images of coming steps."""
+
 FORMAT = 1
 """Raised when what a run does or writes changes, so that older runs are not reused."""
 
@@ -115,15 +124,24 @@ def _damaged(path: Path, error: Exception) -> InputError:
     )
 
 
-def configuration(row: Row, scale: str, seed: int, mocap: str | None, precision: str) -> dict:
-    """All that decides the result of a run."""
-    return {
+def configuration(
+    row: Row,
+    scale: str,
+    seed: int,
+    mocap: str | None,
+    precision: str,
+    compile: bool = False,
+    data: str | None = None,
+) -> dict:
+    """All that decides the weights of a run, and with stand-ins its whole result."""
+    options = {"compile": True} if compile else {}
+    return options | {
         "format": FORMAT,
         "code": _source(),
         "row": asdict(row),
         "scale": asdict(row.scaled(scale)),
         "seed": seed,
-        "data": synthetic.fingerprint(mocap),
+        "data": domains.learned(row, data) if data else synthetic.fingerprint(mocap),
         "precision": precision,
     }
 
@@ -134,21 +152,41 @@ def _source() -> str:
     return digest([(Path(__file__).parent / f"{name}.py").read_text() for name in _MODULES])
 
 
-def run_folder(row: Row, scale: str, seed: int, mocap: str | None, precision: str) -> Path:
+def run_folder(
+    row: Row,
+    scale: str,
+    seed: int,
+    mocap: str | None,
+    precision: str,
+    compile: bool = False,
+    data: str | None = None,
+) -> Path:
     """Where a run lies, done or not."""
     name = f"{row.id.replace('/', '-')}-seed{seed}"
-    config = configuration(row, scale, seed, mocap, precision)
-    return outputs_folder(scale, mocap) / "runs" / f"{name}-{digest(config)}"
+    config = configuration(row, scale, seed, mocap, precision, compile, data)
+    return outputs_folder(scale, mocap, data) / "runs" / f"{name}-{digest(config)}"
 
 
-def is_done(row: str, scale: str, seed: int, mocap: str | None, precision: str) -> bool:
+def is_done(
+    row: str,
+    scale: str,
+    seed: int,
+    mocap: str | None,
+    precision: str,
+    compile: bool = False,
+    data: str | None = None,
+) -> bool:
     """Whether a run is finished."""
-    folder = run_folder(get_row(row), scale, seed, mocap, precision)
-    return _complete(folder)
+    spec = get_row(row)
+    folder = run_folder(spec, scale, seed, mocap, precision, compile, data)
+    return _complete(folder, domains.tested(spec, data) if data else None)
 
 
-def _complete(folder: Path) -> bool:
-    return all((folder / name).exists() for name in RESULTS)
+def _complete(folder: Path, tested: dict | None) -> bool:
+    """Whether results are there, with real data those on just these test sets."""
+    if not all((folder / name).exists() for name in RESULTS):
+        return False
+    return tested is None or json.loads((folder / "config.json").read_text())["tested"] == tested
 
 
 def run(
@@ -158,7 +196,9 @@ def run(
     *,
     device: str = "auto",
     mocap: str | None = None,
+    data: str | None = None,
     precision: str = "32-true",
+    compile: bool = False,
     position: int = 0,
 ) -> Run:
     """A row's run: read if it is done, else trained and evaluated.
@@ -169,24 +209,42 @@ def run(
         seed: seed of data, weights, order and augmentation.
         device: `auto`, `cpu`, `cuda`, `cuda:N`.
         mocap: folder of BVH files in place of the built-in poses.
+        data: folder of real data sets in place of the stand-ins; test sets that are not in it are
+            left out.
         precision: `32-true` or `bf16-mixed`.
+        compile: see `training.TrainingConfig`.
         position: line of the progress bar.
 
     Raises:
-        InputError: unknown row, scale or device, unusable data, or a run's file that is damaged.
+        InputError: unknown row, scale or device, unusable data, real data sets that the row would
+            have to mix with stand-ins, or a run's file that is damaged.
     """
     spec, place = get_row(row), resolve_device(device)
     check_seed(seed)
-    sized = spec.scaled(scale)
-    folder = run_folder(spec, scale, seed, mocap, precision)
-    if not _complete(folder):
+    sized, shown = spec.scaled(scale), domains.playable(spec, data)
+    tested = domains.tested(spec, data) if data else None
+    folder = run_folder(spec, scale, seed, mocap, precision, compile, data)
+    fabric = connect(precision, place)
+    # what the first process finds holds for all, or they would wait for each other for ever
+    if not fabric.broadcast(_complete(folder, tested)):
         # a second process that wants the same run waits here, and then finds it done
-        with locked(folder), single_thread(place):
-            if not _complete(folder):
-                config = configuration(spec, scale, seed, mocap, precision)
-                _write(folder / "config.json", json.dumps(config, indent=1, sort_keys=True))
-                _train_and_evaluate(spec, sized, seed, folder, place, mocap, precision, position)
-    return Run(spec, sized, seed, folder)
+        lock = locked(folder) if fabric.is_global_zero else nullcontext()
+        with lock, single_thread(place):
+            if not fabric.broadcast(_complete(folder, tested)):
+                if fabric.is_global_zero:
+                    config = configuration(spec, scale, seed, mocap, precision, compile, data)
+                    _begin(folder, config | ({} if tested is None else {"tested": tested}))
+                _train_and_evaluate(
+                    *(shown, sized, seed, folder, place, fabric),
+                    *(mocap, data, precision, compile, position),
+                )
+                fabric.barrier()
+    return Run(shown, sized, seed, folder)
+
+
+def _begin(folder: Path, config: dict) -> None:
+    (folder / "metrics.json").unlink(missing_ok=True)  # of other test sets
+    _write(folder / "config.json", json.dumps(config, indent=1, sort_keys=True))
 
 
 def _train_and_evaluate(
@@ -195,27 +253,47 @@ def _train_and_evaluate(
     seed: int,
     folder: Path,
     device: str,
+    fabric: Fabric,
     mocap: str | None,
+    data: str | None,
     precision: str,
+    compile: bool,
     position: int,
 ) -> None:
-    load = partial(synthetic.load, scale=scale.name, seed=seed, mocap=mocap, device=device)
+    load = partial(domains.load, scale=scale.name, seed=seed, mocap=mocap, data=data, device=device)
     train_set = load(row.home, row.train_split)
     network = build(row.network, row.stacks, scale, seed)
-    if not (folder / "weights.safetensors").exists():
-        config = TrainingConfig(
-            row.steps(scale), scale.optimizer, scale.learning_rate, scale.schedule, precision
-        )
+    if not fabric.broadcast((folder / "weights.safetensors").exists()):
+        budget = (row.steps(scale), scale.optimizer, scale.learning_rate, scale.schedule)
+        config = TrainingConfig(*budget, precision, compile=compile)
         wild = load("wild", "train") if row.wild else None
         count = scale.batch_size // 2 if row.wild else scale.batch_size
-        batch_at = partial(_batch_at, train_set, wild, count, seed, device)
+        batches = partial(batch_at, train_set, wild, count, seed, device)
         lengths = train_set.limb_lengths_mm
         losses = partial(_losses, row=row, scale=scale, limb_lengths_mm=lengths)
         identity = folder.name
-        train_network(network, batch_at, losses, config, folder, device, row.id, position, identity)
-        save_weights(folder / "weights.safetensors", network, identity)
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    load_weights(folder / "weights.safetensors", network, folder.name)
+        # real images are decoded while the network learns; those of stand-ins need no decoding
+        with ahead(batches, config.steps, _AHEAD if data else 0) as ready:
+            progress = (row.id, position, identity)
+            train_network(network, ready, losses, config, folder, device, *progress)
+        if fabric.is_global_zero:
+            save_weights(folder / "weights.safetensors", network, identity)
+    if fabric.is_global_zero:
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        load_weights(folder / "weights.safetensors", network, folder.name)
+        _evaluate(network, row, scale, folder, device, train_set, load)
+
+
+def _evaluate(
+    network: nn.Module,
+    row: Row,
+    scale: Scale,
+    folder: Path,
+    device: str,
+    train_set: PoseDataset,
+    load: Callable[[str, str], PoseDataset],
+) -> None:
+    """Predictions and metrics on the test sets of a row; `metrics.json` is written last."""
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     means: dict[str, Any] = {}
     for domain, split in row.tests().items():
@@ -238,38 +316,6 @@ def _losses(
     return LOSSES[row.network](output, batch, row.weak, scale)
 
 
-def _batch_at(
-    dataset: PoseDataset,
-    wild: PoseDataset | None,
-    batch_size: int,
-    seed: int,
-    device: str,
-    step: int,
-) -> PoseBatch | MixedBatch:
-    """The augmented batch of a step: every epoch in an order of its own, all of it seeded."""
-    batch = _augmented(dataset, batch_size, seed, device, step, "augment")
-    if wild is None:
-        return batch
-    return MixedBatch(batch, _augmented(wild, batch_size, seed, device, step, "augment wild"))
-
-
-def _augmented(
-    dataset: PoseDataset, batch_size: int, seed: int, device: str, step: int, purpose: str
-) -> PoseBatch:
-    generator = torch.Generator().manual_seed(int(digest([seed, purpose, step]), 16))
-    return augment(
-        dataset.batch(batch_indices(len(dataset), batch_size, seed, step), device), generator
-    )
-
-
-def batch_indices(samples: int, batch_size: int, seed: int, step: int) -> np.ndarray:
-    """Samples of a step. An incomplete last batch of an epoch is dropped."""
-    per_epoch = max(1, samples // batch_size)
-    epoch, place = divmod(step, per_epoch)
-    order = np.random.default_rng([seed, epoch]).permutation(samples)
-    return np.sort(order[place * batch_size : (place + 1) * batch_size])
-
-
 def _write(path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text + "\n")
@@ -282,7 +328,9 @@ def train(
     *,
     device: str = "auto",
     mocap: str | None = None,
+    data: str | None = None,
     precision: str = "32-true",
+    compile: bool = False,
     jobs: int | None = None,
 ) -> None:
     """Train what is not done yet, on a CPU one thread a network and as many as there are cores.
@@ -290,7 +338,10 @@ def train(
     Progress bars are shown on a terminal and nowhere else.
 
     Args:
-        jobs: networks side by side; default the number of cores on a CPU, one on a GPU.
+        data: see `run`.
+        compile: see `training.TrainingConfig`.
+        jobs: networks side by side; default the number of cores on a CPU, one on a GPU. Under
+            `torchrun` all processes train the same one.
     """
     place = resolve_device(device)
     get_scale(scale)
@@ -298,15 +349,19 @@ def train(
         (row, seed)
         for seed in dict.fromkeys(seeds)
         for row in dict.fromkeys(rows)
-        if not is_done(row, scale, seed, mocap, precision)
+        if not is_done(row, scale, seed, mocap, precision, compile, data)
     ]
+    pending = connect(precision, place).broadcast(pending)
     # Long runs first, so that the last ones to finish are short.
     pending.sort(key=lambda item: (not get_row(item[0]).wild, -get_row(item[0]).stacks))
-    for seed in dict.fromkeys(seed for _, seed in pending):
+    for seed in [] if data else dict.fromkeys(seed for _, seed in pending):
         for domain, split in _data([row for row, _ in pending]):
             synthetic.load(domain, split, scale, seed, mocap=mocap, device=place)
     count = jobs or (cores() if place == "cpu" else 1)
-    one = partial(run, scale=scale, device=place, mocap=mocap, precision=precision)
+    if processes() > 1:
+        count = 1
+    source = partial(run, scale=scale, mocap=mocap, data=data)
+    one = partial(source, device=place, precision=precision, compile=compile)
     if min(count, len(pending)) <= 1:
         for row, seed in pending:
             one(row, seed=seed)

@@ -20,9 +20,17 @@ def outputs_root() -> Path:
     return Path(os.environ.get("ORDLIB_OUTPUTS") or Path(__file__).parents[1] / "outputs")
 
 
-def outputs_folder(scale: str, mocap: str | Path | None = None) -> Path:
-    """Results of one scale; those with motion capture as poses lie in a folder of their own."""
-    return outputs_root() / (f"{scale}-mocap" if mocap else scale)
+def outputs_folder(
+    scale: str, mocap: str | Path | None = None, data: str | Path | None = None
+) -> Path:
+    """Results of one scale; those with motion capture or real data lie in folders of their own.
+
+    Raises:
+        InputError: both, which exclude each other.
+    """
+    if mocap and data:
+        raise InputError(f"mocap: expected none beside real data sets, found {mocap}")
+    return outputs_root() / (f"{scale}-mocap" if mocap else f"{scale}-data" if data else scale)
 
 
 def digest(value: Any) -> str:

@@ -2,6 +2,10 @@
 
 A notebook names the networks it needs in a literal list `ROWS = [...]`. These are trained first,
 with their progress on the terminal and not in the notebook.
+
+With a folder of real data sets, a notebook is run if it takes the parameter `data` and everything
+that its networks learn from is in that folder, and also what its literal list `ROLES = [...]` names
+beside. The others are left out, and why is said: their results would be those of stand-ins.
 """
 
 import ast
@@ -11,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +26,11 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from ordlib import domains
 from ordlib.devices import resolve_device
 from ordlib.errors import InputError
 from ordlib.files import digest, outputs_folder, outputs_root, replacing
+from ordlib.rows import get_row
 from ordlib.scales import get_scale
 from ordlib.workers import cores, end_with_parent, worker_processes
 
@@ -109,29 +116,40 @@ def _names(path: Path) -> set[str]:
 
 def needed_rows(source: Path) -> list[str]:
     """Rows in the notebook's literal list `ROWS`, read without executing anything."""
-    try:
-        module = ast.parse(source.read_text("utf-8"))
-    except SyntaxError as error:
-        raise InputError(
-            f"{source.name}: expected Python, found in line {error.lineno}: {error.msg}"
-        ) from error
-    for node in module.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ROWS":
+    return _literal_list(source, "ROWS")
+
+
+def _literal_list(source: Path, name: str) -> list[str]:
+    for node in _parsed(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             try:
                 return list(ast.literal_eval(node.value))
             except ValueError as error:
                 raise InputError(
-                    f"{source.name}: ROWS: expected a list of plain strings, "
+                    f"{source.name}: {name}: expected a list of plain strings, "
                     f"found {ast.unparse(node.value)}"
                 ) from error
     return []
 
 
-def mocap_folder(path: str | Path | None) -> str | None:
-    """Absolute name of a folder of motion capture, the same from wherever it was named."""
-    if path and not Path(path).is_dir():
-        raise InputError(f"mocap: expected a folder of BVH files, found no folder {path}")
-    return str(Path(path).resolve()) if path else None
+def _parsed(source: Path) -> ast.Module:
+    try:
+        return ast.parse(source.read_text("utf-8"))
+    except SyntaxError as error:
+        raise InputError(
+            f"{source.name}: expected Python, found in line {error.lineno}: {error.msg}"
+        ) from error
+
+
+def left_out(source: Path, data: str) -> str:
+    """Why a notebook cannot be run with these real data sets alone; empty if it can."""
+    assigned = [node for node in _parsed(source).body if isinstance(node, ast.AnnAssign)]
+    if "data" not in [ast.unparse(node.target) for node in assigned]:
+        return "it shows the method on stand-ins"
+    rows = [get_row(row) for row in needed_rows(source)]
+    roles = [role for row in rows for role in domains.training_roles(row)]
+    missing = domains.lacking(roles + _literal_list(source, "ROLES"), data)
+    return f"it needs {' and '.join(missing)}" if missing else ""
 
 
 @contextlib.contextmanager
@@ -280,12 +298,32 @@ def tables_text(folder: Path) -> str:
     return "\n".join(parts)
 
 
+def _with_data(sources: Sequence[Path], data: str, say: Say) -> list[Path]:
+    """The notebooks that can be run with real data; what plays which role, and what is lacking."""
+    say(domains.summary(data))
+    reasons = {source: left_out(source, data) for source in sources}
+    for source, reason in reasons.items():
+        if reason:
+            say(f"{source.stem}: left out, {reason}; without real data it runs on stand-ins")
+    chosen = [source for source, reason in reasons.items() if not reason]
+    if not chosen:
+        raise InputError(f"{data}: expected data sets for a notebook, found too few for any")
+    return chosen
+
+
+def _write_roles(folder: Path, data: str) -> None:
+    """Say beside the tables what plays each role in them."""
+    with replacing(folder / "tables" / "data.csv") as temporary:
+        domains.describe(data).to_csv(temporary)
+
+
 def reproduce(
     scale: str = "quick",
     seed: int = 0,
     device: str = "auto",
     only: str | None = None,
     mocap: str | Path | None = None,
+    data: str | Path | None = None,
     outputs: str | Path | None = None,
     jobs: int | None = None,
     *,
@@ -301,6 +339,8 @@ def reproduce(
         scale, seed, device: as the notebooks take them.
         only: numbers or names of the notebooks wanted, separated by commas.
         mocap: folder of BVH files that give the poses; the built-in prior without it.
+        data: folder of real data sets, which then take the place of stand-ins; notebooks for which
+            something is lacking there are left out.
         outputs: root of all results; see `ordlib.files.outputs_root`.
         jobs: networks trained, and notebooks executed, at a time; without it chosen from the
             machine.
@@ -312,18 +352,24 @@ def reproduce(
         The folder of the results.
 
     Raises:
-        InputError: unknown scale, device or notebook; no such folder of motion capture.
+        InputError: unknown scale, device or notebook; no such folder of motion capture or data; no
+            notebook that could be run with these data.
         NotebookFailed: a notebook raised.
     """
     seeds = range(seed, seed + get_scale(scale).seeds)
     resolve_device(device)
     sources = find_notebooks(only, notebooks)
-    poses = mocap_folder(mocap)
+    poses, real = domains.mocap_folder(mocap), domains.data_folder(data)
     parameters = {"scale": scale, "seed": seed, "device": device, "mocap": poses or ""}
+    if real:
+        parameters["data"] = real
+        sources = _with_data(sources, real, say)
     root = Path(outputs or outputs_root()).resolve()
     # One thread a kernel and fixed hashing: the same digits in the same order in each run.
     with _environment(ORDLIB_OUTPUTS=str(root), OMP_NUM_THREADS="1", PYTHONHASHSEED="0"):
-        folder = outputs_folder(scale, poses)
+        folder = outputs_folder(scale, poses, real)
+        if real:
+            _write_roles(folder, real)
         work = [Job(source, parameters, folder) for source in sources]
         if force:
             for job in work:
@@ -333,6 +379,7 @@ def reproduce(
             from ordlib import experiments
 
             say(f"Networks: {len(rows)} rows, scale {scale}, seeds {', '.join(map(str, seeds))}")
-            experiments.train(rows, scale, list(seeds), device=device, mocap=poses, jobs=jobs)
+            train = partial(experiments.train, device=device, mocap=poses, jobs=jobs)
+            train(rows, scale, list(seeds), data=real)
         _execute_all(work, say, jobs or cores())
     return folder

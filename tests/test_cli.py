@@ -59,6 +59,9 @@ def test_module_runs_as_a_program():
         (["train", "table9/x"], "one of table1/depth/weak, "),
         (["train", "table1/depth/weak", "--device", "cuda:99"], "found 'cuda:99'"),
         (["train", "table1/depth/weak", "--mocap", "nowhere"], "found no folder nowhere"),
+        (["train", "table1/depth/weak", "--data", "nowhere"], "data sets, found no folder"),
+        (["reproduce", "--data", "ordlib"], "LSP + MPII Ordinal (lsp_dataset_original/ordinal.mat"),
+        (["tables", "--data", "here", "--mocap", "there"], "expected none beside real data"),
         (["tables", "--scale", "smoke"], "make reproduce SCALE=smoke"),
         (["predict", "a.png", "b.png", "--box", "1", "2", "3"], "expected one image, found 2"),
     ],
@@ -88,11 +91,10 @@ def test_wrong_usage_is_status_2(arguments, capsys):
 
 def test_train_passes_everything_on(trained, outputs, capsys):
     rows = ["table1/depth/full", "table1/depth/weak"]
-    options = ["--scale", "smoke", "--seed", "3", "--device", "cpu", "--jobs", "2"]
+    options = ["--scale", "smoke", "--seed", "3", "--device", "cpu", "--jobs", "2", "--compile"]
     assert main(["train", *rows, *options]) == 0
-    assert trained == [
-        (rows, "smoke", [3], {"device": "cpu", "mocap": None, "precision": "32-true", "jobs": 2}),
-    ]
+    told = {"device": "cpu", "mocap": None, "data": None, "precision": "32-true", "jobs": 2}
+    assert trained == [(rows, "smoke", [3], told | {"compile": True})]
     assert str(outputs / "smoke" / "runs") in capsys.readouterr().out
 
 
@@ -104,7 +106,7 @@ def test_predict_takes_one_box_for_one_image(predictions, tmp_path, capsys):
         ["a.png", "b.png"],
         ["a.png"],
     ]
-    assert predictions[0][1:] == ([None, None], "table1/volume2/full", "quick", 0, "cpu", tmp_path)
+    assert predictions[0][1:] == ([None, None], None, None, None, "cpu", tmp_path)
     assert predictions[1][1:3] == ([(10.0, 20.5, 30.0)], "r")
 
 

@@ -166,7 +166,8 @@ def test_a_notebook_without_the_parameters_is_refused(notebooks, outputs):
 def test_networks_are_trained_before_the_notebooks(notebooks, outputs, monkeypatch):
     calls = []
 
-    def train(rows, scale, seeds, *, device, mocap, jobs):
+    def train(rows, scale, seeds, *, device, mocap, jobs, data):
+        assert data is None
         calls.append((rows, scale, seeds, device, mocap, jobs, os.environ["ORDLIB_OUTPUTS"]))
         raise KeyboardInterrupt
 

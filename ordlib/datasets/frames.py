@@ -128,8 +128,15 @@ class FrameDataset:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def batch(self, indices: np.ndarray | Tensor | list[int], device: str = "cpu") -> PoseBatch:
+    def batch(
+        self,
+        indices: np.ndarray | Tensor | list[int],
+        device: str = "cpu",
+        pixels: bool = True,
+    ) -> PoseBatch:
         """The samples at `indices`, as tensors on `device`; several images are decoded at once.
+
+        Without `pixels` no file is read, and the images are black.
 
         Raises:
             InputError: an index beyond the data set, or an image that cannot be read.
@@ -146,7 +153,7 @@ class FrameDataset:
         joints = len(self.skeleton)
         pairs = chosen.known[:, :, None] & chosen.known[:, None] & ~torch.eye(joints).bool()
         return PoseBatch(
-            images=_crops(chosen, size),
+            images=_crops(chosen, size) if pixels else _black(len(chosen), size),
             keypoints_px=keypoints.where(chosen.visible[..., None], 0.0),
             visible=chosen.visible,
             joints_mm=chosen.joints_mm,
@@ -155,6 +162,10 @@ class FrameDataset:
             intrinsics=crop_intrinsics(chosen.intrinsics, centre, side, size),
             meta=chosen.meta,
         ).to(device)
+
+
+def _black(count: int, size: int) -> Tensor:
+    return torch.zeros(1, 3, 1, 1, dtype=torch.uint8).expand(count, 3, size, size)
 
 
 def _crops(frames: Frames, size: int) -> Tensor:

@@ -1,0 +1,260 @@
+"""Real data sets in the roles of the stand-ins: found, trained on, and never mixed with them."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import human36m_files
+import humaneva_files
+import pandas as pd
+import photo_files
+import pytest
+import threedhp_files
+import torch
+
+from ordlib import ablations, domains, experiments, results
+from ordlib.errors import InputError
+from ordlib.experiments import get_row, is_done, run, run_folder
+from ordlib.metrics import mpjpe
+from ordlib.reproduce import left_out, reproduce
+from ordlib.synthetic.dataset import SyntheticDataset
+
+FULL, ORDINAL = "table1/volume2/full", "table2/ordinal"
+NEW = (None, "32-true", False)
+
+pytestmark = [
+    # what small fabricated sets lack, which their loaders say
+    pytest.mark.filterwarnings("ignore:(?s).*(found no TS|found valid frames)"),
+]
+
+
+def save_human36m(root: Path) -> None:
+    for half, subjects in (("train", ("S1", "S5", "S8")), ("valid", ("S9", "S11"))):
+        names = human36m_files.film_names(subjects, cameras=human36m_files.CAMERAS[:2])
+        human36m_files.save_c2f(root, half, human36m_files.c2f(names))
+
+
+def save_ordinal(root: Path) -> None:
+    for name in photo_files.PATTERNS:
+        photo_files.save_half(root / name, photo_files.half(name))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder with Human3.6M, the ordinal archive and MPI-INF-3DHP."""
+    root = tmp_path / "data"
+    save_human36m(root / "h36m")
+    save_ordinal(root / "in the wild" / "ordinal")
+    threedhp_files.save_sequence(root / "3dhp" / "mpi_inf_3dhp_test_set" / "TS1")
+    return root
+
+
+def again(data: Path) -> str:
+    """The folder as it is now; where things lie is looked up once in a process."""
+    domains.locate.cache_clear()
+    return str(data)
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(*arguments: object) -> None:
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(experiments, "train_network", train)
+
+
+@pytest.mark.parametrize("row", [FULL, ORDINAL])
+def test_a_row_learns_from_real_data_and_is_found_again(data, outputs, monkeypatch, row) -> None:
+    first = run(row, "smoke", device="cpu", data=str(data))
+    assert first.folder.parent == outputs / "smoke-data" / "runs"
+    assert not (outputs / "smoke").exists(), "nothing was rendered"
+    config = json.loads((first.folder / "config.json").read_text())
+    learned = {"studio": "human36m"} | ({"wild": "lsp_mpii_ordinal"} if row == ORDINAL else {})
+    assert {role: facts["name"] for role, facts in config["data"].items()} == learned
+    tested = {role: facts["name"] for role, facts in config["tested"].items()}
+    assert tested == {"studio": "human36m", "shift": "mpi_inf_3dhp"}
+    for domain in tested:
+        truth = ablations.truth(first, domain, data=str(data))
+        error = mpjpe(first.on(domain)["joints_mm"], truth.joints_mm)
+        torch.testing.assert_close(error, first.on(domain)["mpjpe"], atol=0.01, rtol=1e-4)
+    assert len(first.predictions["mpjpe"]) == 2 * 2 * 2
+    joints, actions = results.truth(first, data=str(data))
+    assert joints.shape == (8, 17, 3) and set(actions) == {"Eating"}
+    assert is_done(row, "smoke", 0, *NEW, str(data))
+    monkeypatch.setattr(experiments, "_train_and_evaluate", None)
+    assert run(row, "smoke", device="cpu", data=str(data)).metrics == first.metrics
+
+
+def test_decoding_ahead_changes_nothing(data, outputs, monkeypatch) -> None:
+    weights = []
+    for threads in (4, 0):
+        monkeypatch.setattr(experiments, "_AHEAD", threads)
+        folder = run(ORDINAL, "smoke", device="cpu", data=str(data)).folder
+        weights.append((folder / "weights.safetensors").read_bytes())
+        shutil.rmtree(folder)
+    assert weights[0] == weights[1]
+
+
+def test_a_test_set_that_comes_later_costs_no_training(data, outputs, monkeypatch) -> None:
+    place, away = data / "3dhp", data.parent / "3dhp"
+    shutil.move(place, away)
+    alone = run(FULL, "smoke", device="cpu", data=again(data))
+    assert alone.row.domains == ("studio",) and "shift" not in alone.metrics
+    with pytest.raises(InputError, match="domain: table1/volume2/full has studio, found 'shift'"):
+        alone.on("shift")
+    shutil.move(away, place)
+    assert not is_done(FULL, "smoke", 0, *NEW, again(data))
+    monkeypatch.setattr(experiments, "train_network", None)
+    both = run(FULL, "smoke", device="cpu", data=str(data))
+    assert both.folder == alone.folder and both.metrics["shift"]["pck3d"] >= 0
+    assert torch.equal(both.predictions["mpjpe"], alone.predictions["mpjpe"])
+
+
+def test_a_row_never_learns_from_both_kinds(data, outputs) -> None:
+    shutil.rmtree(data / "in the wild")
+    folder = again(data)
+    with pytest.raises(InputError, match=r"expected LSP \+ MPII Ordinal \(wild\) in .*table2/ord"):
+        run(ORDINAL, "smoke", device="cpu", data=folder)
+    with pytest.raises(InputError, match=r"expected HumanEva-I \(duo\) and LSP \+ MPII"):
+        experiments.train(["table6/ordinal"], "smoke", device="cpu", data=folder)
+    assert not outputs.exists()
+    described = domains.describe(folder)
+    assert described["played by"].to_dict() == {
+        "studio": "Human3.6M",
+        "duo": "stand-in",
+        "wild": "stand-in",
+        "shift": "MPI-INF-3DHP",
+    }
+    assert described.loc["shift", "folder"] == "3dhp/mpi_inf_3dhp_test_set"
+    assert "no HumanEva-I (duo), LSP + MPII Ordinal (wild)" in domains.summary(folder)
+    assert isinstance(domains.load("wild", "val", "smoke", 0, data=folder), SyntheticDataset)
+    assert set(domains.describe()["played by"]) == {"stand-in"}
+
+
+def test_a_split_that_the_real_set_lacks_is_not_filled(data) -> None:
+    with pytest.raises(InputError, match=r"LSP \+ MPII Ordinal \(wild\) has train, found 'val'"):
+        domains.load("wild", "val", "smoke", 0, data=str(data))
+    row = domains.playable(get_row("choice/mixed/keypoints"), str(data))
+    assert row.domains == ("studio",)
+
+
+def test_humaneva_is_read_without_a_further_word(data) -> None:
+    root = humaneva_files.save_archives(data / "HumanEva")
+    humaneva_files.save_all_images(root)
+    dataset = domains.load("duo", "validation", "smoke", 0, data=again(data))
+    assert dataset.name == "humaneva" and dataset.batch([0]).images.shape == (1, 3, 32, 32)
+
+
+def test_a_key_follows_from_what_is_in_the_files(data, tmp_path) -> None:
+    row = get_row(ORDINAL)
+
+    def key(folder: Path) -> str:
+        return run_folder(row, "smoke", 0, *NEW, again(folder)).name
+
+    first, stand_in = key(data), run_folder(row, "smoke", 0, None, "32-true").name
+    assert first != stand_in
+    moved = tmp_path / "elsewhere" / "data"
+    shutil.copytree(data, moved)
+    assert key(moved) == first, "the same files in another place"
+    shutil.rmtree(moved / "3dhp")
+    assert key(moved) == first, "it does not learn from these"
+    ordinal = moved / "in the wild" / "ordinal" / "mpii_upis1h" / "ordinal.mat"
+    os.utime(ordinal, (1e9, 1e9))
+    changed = key(moved)
+    assert changed != first
+    ordinal.unlink()
+    assert key(moved) not in (first, changed)
+    assert run_folder(row, "smoke", 0, None, "32-true").name == stand_in
+
+
+def test_the_component_learns_from_real_poses(data, outputs, monkeypatch) -> None:
+    stand_in = domains.component("smoke", 0, "cpu")
+    real = domains.component("smoke", 0, "cpu", data=str(data))
+    assert not torch.equal(*(next(network.parameters()) for network in (stand_in, real)))
+    monkeypatch.setattr("ordlib.reconstruction.fit", None)
+    found = domains.component("smoke", 0, "cpu", data=str(data))
+    assert torch.equal(*(next(network.parameters()) for network in (found, real)))
+    with pytest.raises(InputError, match=r"3D poses to learn from, found 'wild'"):
+        domains.component("smoke", 0, "cpu", domain="wild", data=str(data))
+    with pytest.raises(InputError, match=r"expected HumanEva-I \(duo\)"):
+        domains.component("smoke", 0, "cpu", domain="duo", data=str(data))
+
+
+def test_folders_without_data_sets(tmp_path, data, outputs) -> None:
+    with pytest.raises(InputError, match=f"found no folder {tmp_path}/nowhere"):
+        domains.data_folder(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"Human3\.6M \(annot.*TS\[1-6\].*found none of them"):
+        domains.data_folder(tmp_path / "data" / "h36m" / "images")
+    # MPII in the hourglass authors' form has such files too
+    annot = tmp_path / "mpii" / "annot"
+    annot.mkdir(parents=True)
+    (annot / "valid.h5").touch()
+    (annot / "valid_images.txt").write_text("015601864.jpg\n")
+    with pytest.raises(InputError, match="found none of them"):
+        domains.data_folder(annot.parent)
+    assert domains.data_folder("") is None
+    with pytest.raises(InputError, match="mocap: expected none beside real data sets"):
+        run_folder(get_row(FULL), "smoke", 0, "bvh", "32-true", data=str(data))
+
+
+NOTEBOOK = """# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["parameters"]
+scale: str = "quick"  # size
+seed: int = 0  # of every draw
+device: str = "auto"  # where
+mocap: str = ""  # poses
+{}
+
+# %%
+{}
+"""
+DATA = 'data: str = ""  # real data'
+
+
+def save_notebooks(folder: Path) -> Path:
+    folder.mkdir()
+    bodies = {
+        "01_method": ("", ""),
+        "02_table": (DATA, f"ROWS = ['{FULL}']\nprint(data)"),
+        "03_wild": (DATA, f"ROWS = ['{ORDINAL}']"),
+        "04_shift": (DATA, f"ROWS = ['{FULL}']\nROLES = ['shift']"),
+    }
+    for name, parts in bodies.items():
+        (folder / f"{name}.py").write_text(NOTEBOOK.format(*parts))
+    return folder
+
+
+def test_tables_that_would_mix_are_left_out_and_it_is_said(data, outputs, tmp_path) -> None:
+    shutil.rmtree(data / "3dhp")
+    shutil.rmtree(data / "in the wild")
+    source, lines = save_notebooks(tmp_path / "notebooks"), list[str]()
+    folder = reproduce("smoke", 0, "cpu", data=again(data), notebooks=source, say=lines.append)
+    assert folder == outputs / "smoke-data"
+    assert lines[0].startswith(f"Data: studio is Human3.6M in {data / 'h36m'}; no HumanEva-I (duo)")
+    end = "; without real data it runs on stand-ins"
+    assert lines[1:4] == [
+        f"01_method: left out, it shows the method on stand-ins{end}",
+        f"03_wild: left out, it needs LSP + MPII Ordinal (wild){end}",
+        f"04_shift: left out, it needs MPI-INF-3DHP (shift){end}",
+    ]
+    assert [path.name for path in (folder / "notebooks").iterdir()] == ["02_table.ipynb"]
+    assert f'data = \\"{data}\\"' in (folder / "notebooks" / "02_table.ipynb").read_text()
+    table = pd.read_csv(folder / "tables" / "data.csv", index_col="role")
+    assert list(table.index[table["played by"] == "stand-in"]) == ["duo", "wild", "shift"]
+    with pytest.raises(InputError, match="found too few for any"):
+        reproduce("smoke", 0, "cpu", "03", data=str(data), notebooks=source)
+
+
+def test_all_notebooks_run_where_all_is_there(data, tmp_path) -> None:
+    reasons = [
+        left_out(path, str(data)) for path in sorted(save_notebooks(tmp_path / "n").iterdir())
+    ]
+    assert reasons == ["it shows the method on stand-ins", "", "", ""]
