@@ -7,7 +7,7 @@ tell the two apart.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int8
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from ordlib import metrics, published, synthetic
+from ordlib import domains, metrics, published, synthetic
 from ordlib.errors import InputError
 from ordlib.evaluation import lift, oracle_scale
 from ordlib.experiments import Run
@@ -71,6 +71,7 @@ class Truth:
         joints_mm: camera frame, relative to the root.
         keypoints_px, relations, annotated, intrinsics: see `sample.PoseBatch`.
         limb_lengths_mm: means over training people.
+        meta: arrays with a value a sample, such as `subject`, `action` and `part`.
     """
 
     joints_mm: Float[Tensor, "samples joints 3"]
@@ -79,6 +80,7 @@ class Truth:
     annotated: Bool[Tensor, "samples joints joints"]
     intrinsics: Float[Tensor, "samples 3 3"]
     limb_lengths_mm: Float[Tensor, " bones"]
+    meta: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @cached_property
     def depth_mm(self) -> Float[Tensor, "samples joints"]:
@@ -94,7 +96,7 @@ class Truth:
         return lift(keypoints_px, depth_mm, self.intrinsics, self.limb_lengths_mm)
 
 
-def truth(run: Run, domain: str, mocap: str | None = None) -> Truth:
+def truth(run: Run, domain: str, mocap: str | None = None, data: str | None = None) -> Truth:
     """The truth of a run's test images in a domain.
 
     Raises:
@@ -106,19 +108,25 @@ def truth(run: Run, domain: str, mocap: str | None = None) -> Truth:
             f"domain: expected one with 3D truth that {run.row.id} is evaluated on, found"
             f" {domain!r}"
         )
-    dataset = synthetic.load(domain, splits[domain], run.scale.name, run.seed, mocap=mocap)
+    scale, seed = run.scale.name, run.seed
+    dataset = domains.load(domain, splits[domain], scale, seed, mocap=mocap, data=data)
     # in parts: the images come along, and at full size they would fill the memory
     parts = np.array_split(np.arange(len(dataset)), -(-len(dataset) // 256))
     names = ("joints_mm", "keypoints_px", "relations", "annotated", "intrinsics")
     columns: dict[str, list[Tensor]] = {name: [] for name in names}
+    metas = []
     for part in parts:
-        batch = dataset.batch(part)
+        batch = domains.labels(dataset, part)
+        metas.append(batch.meta)
         for name, column in columns.items():
             column.append(getattr(batch, name))
     whole = {name: torch.cat(column) for name, column in columns.items()}
     joints = whole.pop("joints_mm")
     return Truth(
-        joints - joints[:, H36M17.root, None], **whole, limb_lengths_mm=dataset.limb_lengths_mm
+        joints - joints[:, H36M17.root, None],
+        **whole,
+        limb_lengths_mm=dataset.limb_lengths_mm,
+        meta={key: np.concatenate([meta[key] for meta in metas]) for key in metas[0]},
     )
 
 

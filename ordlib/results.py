@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ordlib import published, synthetic
+from ordlib import domains, published
 from ordlib.experiments import Run
 from ordlib.files import replacing
 
@@ -52,7 +52,15 @@ def _bootstrap_means(values: np.ndarray) -> np.ndarray:
     return np.take_along_axis(by_seed, seeds, axis=1).mean(axis=1)
 
 
+def _mean(values: np.ndarray) -> float:
+    """Mean of (seeds, samples) values over the seeds that have any; nan without a value."""
+    known = values[np.isfinite(values).any(axis=1)]
+    return float(np.nanmean(known, axis=1).mean()) if len(known) else np.nan
+
+
 def _interval(centre: float, draws: np.ndarray) -> Interval:
+    if np.isnan(draws).all():
+        return float(centre), np.nan, np.nan
     low, high = np.nanpercentile(draws, [2.5, 97.5])
     return float(centre), float(low), float(high)
 
@@ -63,7 +71,7 @@ def mean_interval(values: np.ndarray) -> Interval:
     Args:
         values: (seeds, samples), one value a test sample; nan where a sample has none.
     """
-    return _interval(np.nanmean(values, axis=1).mean(), _bootstrap_means(values))
+    return _interval(_mean(values), _bootstrap_means(values))
 
 
 def ratio_interval(over: np.ndarray, under: np.ndarray) -> Interval:
@@ -72,8 +80,27 @@ def ratio_interval(over: np.ndarray, under: np.ndarray) -> Interval:
     Args:
         over, under: (seeds, samples) of the same test samples.
     """
-    centre = np.nanmean(over, axis=1).mean() / np.nanmean(under, axis=1).mean()
-    return _interval(centre, _bootstrap_means(over) / _bootstrap_means(under))
+    return _interval(_mean(over) / _mean(under), _bootstrap_means(over) / _bootstrap_means(under))
+
+
+def quantity_interval(
+    quantity: Callable[[Mapping[Key, Any]], Any], values: Mapping[Key, np.ndarray]
+) -> Interval:
+    """A number made of several means, with its 95% interval; all are resampled together.
+
+    Args:
+        quantity: from the means to the number; see `Statement`.
+        values: (seeds, samples) for each row and metric, of the same test samples.
+    """
+    means, draws = _resampled(values)
+    return _interval(quantity(means), quantity(draws))
+
+
+def _resampled(
+    values: Mapping[Key, np.ndarray],
+) -> tuple[dict[Key, float], dict[Key, np.ndarray]]:
+    means = {key: _mean(value) for key, value in values.items()}
+    return means, {key: _bootstrap_means(value) for key, value in values.items()}
 
 
 def per_sample(runs: Sequence[Run], metric: str) -> np.ndarray:
@@ -246,8 +273,7 @@ def weigh(
         Columns `statement`, `published`, `bound` (with its side), `reproduced`, `ci_low`,
         `ci_high`, `verdict`.
     """
-    means = {key: np.nanmean(value, axis=1).mean() for key, value in values.items()}
-    draws = {key: _bootstrap_means(value) for key, value in values.items()}
+    means, draws = _resampled(values)
     records = []
     for one in statements:
         stated = float(one.quantity(printed))
@@ -260,12 +286,55 @@ def weigh(
     return pd.DataFrame(records, columns=columns)
 
 
-def truth(run: Run, mocap: str | None = None) -> tuple[Tensor, np.ndarray]:
+VERDICTS = ("reproduced", "not reproduced", "undecided")
+
+
+def show(judged: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts for a reader: grouped and counted, each number with its interval in one text.
+
+    Args:
+        judged: see `weigh`.
+
+    Returns:
+        Columns `reproduced`, `claimed`, `published` as text, by verdict and statement.
+    """
+    groups = [(word, judged[judged["verdict"] == word]) for word in VERDICTS]
+    records = {
+        (f"{word}, {len(part)} of {len(judged)}", one.statement): {
+            "reproduced": f"{one.reproduced:.3f} [{one.ci_low:.3f}, {one.ci_high:.3f}]",
+            "claimed": one.bound,
+            "published": "" if np.isnan(one.published) else f"{one.published:.3f}",
+        }
+        for word, part in groups
+        for one in part.itertuples()
+    }
+    frame = pd.DataFrame.from_dict(records, orient="index")
+    frame.index = pd.MultiIndex.from_tuples(records, names=["verdict", "statement"])
+    return frame
+
+
+def scope(scale: str, seeds: Sequence[int]) -> str:
+    """What the intervals and verdicts of a scale cover, in words."""
+    many = len(seeds) > 1
+    covers = f"test images and {len(seeds)} seeds" if many else "test images only"
+    lines = [f"Seeds: {len(seeds)}. The intervals cover {covers}."]
+    if not many:
+        lines.append(
+            "Another seed would give other images, other people's looks and other weights;\n"
+            "by how much the numbers would change, these intervals do not say."
+        )
+    if scale == "smoke":
+        lines.append("Scale smoke: the networks are hardly trained; its verdicts mean nothing.")
+    return "\n".join(lines)
+
+
+def truth(run: Run, mocap: str | None = None, data: str | None = None) -> tuple[Tensor, np.ndarray]:
     """Root-relative 3D joints (samples, N, 3) in mm and the actions of a run's test images."""
-    dataset = synthetic.load("studio", run.row.test_split, run.scale.name, run.seed, mocap=mocap)
+    scale, seed = run.scale.name, run.seed
+    dataset = domains.load("studio", run.row.test_split, scale, seed, mocap=mocap, data=data)
     # in parts: the images come along, and at full size they would fill the memory
     parts = np.array_split(np.arange(len(dataset)), -(-len(dataset) // 256))
-    batches = [dataset.batch(part) for part in parts]
+    batches = [domains.labels(dataset, part) for part in parts]
     joints = torch.cat([batch.joints_mm for batch in batches if batch.joints_mm is not None])
     root = dataset.skeleton.root
     actions = np.concatenate([batch.meta["action"] for batch in batches])

@@ -166,6 +166,24 @@ def test_gaps_of_errors_that_the_paper_does_not_print():
     assert gaps["reproduced"].notna().all()
 
 
+def test_means_without_a_value_are_missing_and_seeds_without_one_do_not_count():
+    nothing = np.full((2, 5), np.nan)
+    assert np.isnan(results.mean_interval(nothing)).all()
+    assert np.isnan(results.ratio_interval(nothing, np.ones((2, 5)))).all()
+    half = np.stack([np.full(5, np.nan), np.arange(5.0)])
+    assert results.mean_interval(half)[0] == 2.0
+
+
+def test_interval_of_a_difference_is_that_of_the_paired_differences():
+    rng = np.random.default_rng(10)
+    difficulty = rng.normal(100, 30, (2, 300))
+    one, other = (difficulty + rng.normal(shift, 3, difficulty.shape) for shift in (0, 5))
+    values = {("a", "x"): one, ("b", "x"): other}
+    interval = results.quantity_interval(lambda m: m["b", "x"] - m["a", "x"], values)
+    assert interval == pytest.approx(results.mean_interval(other - one))
+    assert interval[2] - interval[1] < 0.3 * np.subtract(*results.mean_interval(one)[:0:-1])
+
+
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
@@ -212,6 +230,35 @@ def test_noise_leaves_statements_undecided():
     orders = judged[judged["statement"].str.contains("better")]
     assert "undecided" in set(orders["verdict"])
     assert (judged["ci_low"] <= judged["ci_high"]).all()
+
+
+def test_verdicts_are_shown_grouped_counted_and_with_their_numbers():
+    values = {(row, "x"): np.full((1, 4), mean) for row, mean in (("a", 1.0), ("b", 2.0))}
+    statements = [
+        results.Statement("b is larger", lambda m: m["b", "x"] / m["a", "x"], 1.0, above=True),
+        results.Statement("a is larger", lambda m: m["a", "x"] / m["b", "x"], 1.0, above=True),
+        results.Statement("b is smaller", lambda m: m["b", "x"] / m["a", "x"], 1.0),
+    ]
+    printed = {("a", "x"): 1.0, ("b", "x"): 3.0}
+    shown = results.show(results.weigh(statements, values, printed))
+    assert list(shown.index) == [
+        ("reproduced, 1 of 3", "b is larger"),
+        ("not reproduced, 2 of 3", "a is larger"),
+        ("not reproduced, 2 of 3", "b is smaller"),
+    ]
+    first = shown.iloc[0].to_dict()
+    assert first == {
+        "reproduced": "2.000 [2.000, 2.000]", "claimed": ">= 1.000", "published": "3.000"
+    }  # fmt: skip
+    missing = {("a", "x"): np.nan, ("b", "x"): np.nan}
+    assert set(results.show(results.weigh(statements, values, missing))["published"]) == {""}
+
+
+def test_words_say_what_the_intervals_cover():
+    assert "test images and 3 seeds" in results.scope("desk", [0, 1, 2])
+    one = results.scope("quick", [4])
+    assert "test images only" in one and "Another seed" in one and "Smoke" not in one
+    assert "mean nothing" in results.scope("smoke", [0])
 
 
 def test_statements_are_short_and_distinct():

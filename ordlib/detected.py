@@ -1,0 +1,96 @@
+"""Martinez et al. [25]: 3D poses lifted from detected 2D joints, by a network that sees no image.
+
+It has the form of the reconstruction component and differs in what it learns from: the 2D positions
+that a ConvNet detects in training images, with the mistakes that it makes there, and no depths.
+"""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ordlib import domains
+from ordlib.devices import resolve_device
+from ordlib.evaluation import predict
+from ordlib.experiments import Run
+from ordlib.files import digest, locked
+from ordlib.networks import ReconstructionNet
+from ordlib.reconstruction import CLEAN, CONFIGS, Skeletons, fit, reconstruct
+from ordlib.sample import PoseDataset
+from ordlib.skeleton import H36M17
+from ordlib.training import load_weights, save_weights, single_thread
+
+IMAGES = 10_000
+"""At most so many training images are looked at."""
+
+WITHHELD = replace(CLEAN, blank=1.0)
+"""No depths, and no noise on the 2D positions: a detector's own mistakes are enough."""
+
+_MODULES = ("detected", "losses", "networks", "reconstruction", "skeleton", "training")
+"""What the weights follow from, beside the run and the configuration."""
+
+
+def detections(network: nn.Module, dataset: PoseDataset, device: str = "cpu") -> Skeletons:
+    """3D poses with the 2D positions that a network detects in their images.
+
+    Args:
+        network: predicts 2D positions; those of the image and of its mirror image are averaged.
+        dataset: with 3D truth; `IMAGES` of its images, evenly spread, or all.
+    """
+    count = min(IMAGES, len(dataset))
+    chosen = np.linspace(0, len(dataset) - 1, count).round().astype(int)
+    found, labels = predict(network, dataset, 1.0, device, np.unique(chosen))
+    assert found.keypoints_px is not None and labels.joints_mm is not None
+    return Skeletons(labels.joints_mm, found.keypoints_px, labels.intrinsics)
+
+
+def lifter(
+    run: Run, device: str = "auto", mocap: str | None = None, data: str | None = None
+) -> ReconstructionNet:
+    """The network of [25] with a run's network as detector: read if it is done.
+
+    It learns from the images that the run has 3D truth for, with the budget of the reconstruction
+    component of the same scale.
+
+    Args:
+        run: of a network that predicts 2D positions.
+        device: where to detect and to train.
+        mocap, data: as in the run.
+
+    Returns:
+        The network in evaluation mode, on the CPU.
+
+    Raises:
+        InputError: unknown device; weights that are damaged.
+    """
+    place = resolve_device(device)
+    config = replace(CONFIGS[run.scale.name], noise=WITHHELD)
+    source = [(Path(__file__).parent / f"{name}.py").read_text() for name in _MODULES]
+    key = digest([run.folder.name, asdict(config), IMAGES, digest(source)])
+    folder = run.folder.with_name(f"lifting-{run.row.home}-seed{run.seed}-{key}")
+    path = folder / "weights.safetensors"
+    if not path.exists():
+        with locked(folder), single_thread(place):
+            if not path.exists():  # a second process waited above
+                images = _training_images(run, mocap, data)
+                poses = detections(run.network().to(place), images, place)
+                save_weights(path, fit(poses, config, run.seed, place), folder.name)
+    network = ReconstructionNet(len(H36M17), config.width, dropout=config.dropout)
+    load_weights(path, network, folder.name)
+    return network.eval()
+
+
+def _training_images(run: Run, mocap: str | None, data: str | None) -> PoseDataset:
+    row, scale = run.row, run.scale.name
+    return domains.load(row.home, row.train_split, scale, run.seed, mocap=mocap, data=data)
+
+
+@torch.no_grad()
+def lift_detected(
+    network: ReconstructionNet, keypoints_px: Float[Tensor, "batch joints 2"]
+) -> Float[Tensor, "batch joints 3"]:
+    """Root-relative poses in mm from detected 2D positions alone."""
+    return reconstruct(network, keypoints_px, torch.zeros_like(keypoints_px[..., 0]))
