@@ -382,32 +382,11 @@ for (low, high), expected in examples.items():
 # %%
 statements = results.judge(runs)
 results.write_csv(statements, folder / "tables" / "table1_statements.csv")
-statements.round(3)
-
-# %% [markdown]
-# In words, by code:
+results.show(statements)
 
 # %%
-if scale == "smoke":
-    print("Scale smoke: the networks are untrained in all but name; these verdicts mean nothing.")
-for kind in ("reproduced", "not reproduced", "undecided"):
-    part = statements[statements["verdict"] == kind]
-    print(f"\n{kind} ({len(part)} of {len(statements)}):")
-    for one in part.itertuples():
-        stated = "no published number" if np.isnan(one.published) else f"paper {one.published:.3f}"
-        print(
-            f"  {one.statement}: {one.reproduced:.3f}"
-            f" [{one.ci_low:.3f}, {one.ci_high:.3f}], claimed {one.bound} ({stated})"
-        )
-
-# %%
-number = len(seeds)
-covers = "test images only" if number == 1 else f"test images and {number} seeds"
-print(f"Seeds: {number}. The intervals cover {covers}.")
-if number == 1:
-    print("Another seed would give other images, other people's looks and other weights.")
-    print("By how much the numbers would change, these intervals do not say.")
-assert set(table["seeds"]) == {number}
+print(results.scope(scale, seeds))
+assert set(table["seeds"]) == {len(seeds)}
 
 # %% [markdown]
 # ## What these numbers cannot tell

@@ -312,22 +312,10 @@ plt.show()
 # %%
 statements = ablations.judge(2, values)
 results.write_csv(statements, folder / "tables" / "table2_statements.csv")
-statements.round(3)
+results.show(statements)
 
 # %%
-if scale == "smoke":
-    print("Scale smoke: the networks are untrained in all but name; these verdicts mean nothing.")
-for kind in ("reproduced", "not reproduced", "undecided"):
-    part = statements[statements["verdict"] == kind]
-    print(f"\n{kind} ({len(part)} of {len(statements)}):")
-    for one in part.itertuples():
-        stated = "no published number" if np.isnan(one.published) else f"paper {one.published:.3f}"
-        print(
-            f"  {one.statement}: {one.reproduced:.3f}"
-            f" [{one.ci_low:.3f}, {one.ci_high:.3f}], claimed {one.bound} ({stated})"
-        )
-covers = "test images only" if len(seeds) == 1 else f"test images and {len(seeds)} seeds"
-print(f"\nSeeds: {len(seeds)}. The intervals cover {covers}.")
+print(results.scope(scale, seeds))
 
 # %% [markdown]
 # ## What may decide this
