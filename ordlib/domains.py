@@ -5,12 +5,10 @@ played by real data sets are made there, so no column holds numbers of both kind
 """
 
 import importlib
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +16,7 @@ import pandas as pd
 from ordlib import reconstruction, synthetic
 from ordlib.camera import project
 from ordlib.datasets.frames import FrameDataset
+from ordlib.datasets.recognise import Layout, find
 from ordlib.devices import resolve_device
 from ordlib.errors import InputError
 from ordlib.files import digest, locked, outputs_folder
@@ -28,16 +27,8 @@ from ordlib.scales import check_seed, get_scale
 from ordlib.skeleton import H36M17
 from ordlib.training import load_weights, save_weights
 
-_DEPTHS = ("", "*/", "*/*/")  # folders in which a data set may lie
-
-
-def _is_human36m(folder: Path) -> bool:
-    """Whether a folder with an `annot` like those of Human3.6M and MPII is the former's."""
-    lists = sorted(folder.glob("annot/*_images.txt"))
-    if not lists:
-        return not (folder / "annot").is_dir()
-    with lists[0].open(encoding="utf-8", errors="replace") as file:
-        return re.match(r"S\d+_", file.readline()) is not None
+_PACKAGE = Path(__file__).parent
+_ANNOTATIONS = (".h5", ".mat", ".npz", ".txt")
 
 
 @dataclass(frozen=True)
@@ -45,51 +36,19 @@ class Role:
     """A data set of the paper, whose part a stand-in plays where it is not there.
 
     Attributes:
-        title: its name in the paper.
-        loader: the module of `ordlib.datasets` that reads it.
-        splits: those that it has; `seed` and scale change nothing in them.
-        annotations: patterns of its annotation files, by which it is found.
-        options: what else the loader is told.
-        accepts: whether a folder with such files is it.
+        title: its name, as in `datasets.recognise.LAYOUTS`.
+        splits: those that it has; scale and seed change nothing in them.
     """
 
     title: str
-    loader: str
     splits: tuple[str, ...]
-    annotations: tuple[str, ...]
-    options: Mapping[str, Any]
-    accepts: Callable[[Path], bool] = Path.is_dir
 
 
 ROLES: dict[str, Role] = {
-    "studio": Role(
-        "Human3.6M",
-        "human36m",
-        ("train", "test", "fit", "val"),
-        ("annot/*.h5", "annot/*.mat", "annot/*_images.txt", "S*/*/annot.h5"),
-        {},
-        _is_human36m,
-    ),
-    "duo": Role(
-        "HumanEva-I",
-        "humaneva",
-        ("train", "validation"),
-        ("data_[23]d_humaneva15*.npz",),
-        # who names the folder trusts it this far: nothing but arrays can come out of these pickles
-        {"trust_pickle": True},
-    ),
-    "wild": Role(
-        "LSP + MPII Ordinal",
-        "lsp_mpii_ordinal",
-        ("train",),
-        tuple(
-            f"{half}/{name}.mat"
-            for half in ("lsp_dataset_original", "mpii_upis1h")
-            for name in ("ordinal", "joints")
-        ),
-        {},
-    ),
-    "shift": Role("MPI-INF-3DHP", "mpi_inf_3dhp", ("test",), ("TS[1-6]/annot_data*.mat",), {}),
+    "studio": Role("Human3.6M", ("train", "test", "fit", "val")),
+    "duo": Role("HumanEva-I", ("train", "validation")),
+    "wild": Role("LSP + MPII Ordinal", ("train",)),
+    "shift": Role("MPI-INF-3DHP", ("test",)),
 }
 """The domains of the paper's argument, see `synthetic.DOMAINS`, and the data sets that they are."""
 
@@ -114,30 +73,20 @@ def data_folder(path: str | Path | None) -> str | None:
 
 
 @cache
-def locate(data: str) -> Mapping[str, Path]:
-    """The folder of each role's real data set, in `data` or up to two folders below it.
+def locate(data: str) -> Mapping[str, tuple[Layout, Path]]:
+    """For each role that a data set in or below the folder plays, what reads it and where it lies.
 
     Raises:
-        InputError: there is no such folder, or no data set in it.
+        InputError: there is no such folder, or no data set in it that plays a role.
     """
-    root = Path(data)
-    if not root.is_dir():
-        raise InputError(f"data: expected a folder of data sets, found no folder {data}")
-    found = {name: _find(root, role) for name, role in ROLES.items()}
-    if not any(found.values()):
-        expected = ", ".join(f"{r.title} ({', '.join(r.annotations)})" for r in ROLES.values())
-        raise InputError(f"{data}: expected one or more of {expected}, found none of them")
-    return {name: folder for name, folder in found.items() if folder}
-
-
-def _find(root: Path, role: Role) -> Path | None:
-    for depth in _DEPTHS:
-        for pattern in role.annotations:
-            for file in sorted(root.glob(depth + pattern)):
-                folder = file.parents[pattern.count("/")]
-                if role.accepts(folder):
-                    return folder
-    return None
+    there = {layout.name: (layout, folder) for layout, folder in reversed(find(data))}
+    found = {name: there[role.title] for name, role in ROLES.items() if role.title in there}
+    if not found:
+        expected = ", ".join(role.title for role in ROLES.values())
+        raise InputError(
+            f"{data}: expected one or more of {expected}, found {', '.join(sorted(there))} alone"
+        )
+    return found
 
 
 def describe(data: str | None = None) -> pd.DataFrame:
@@ -147,7 +96,7 @@ def describe(data: str | None = None) -> pd.DataFrame:
         name: {
             "data set of the paper": role.title,
             "played by": role.title if name in found else "stand-in",
-            "folder": str(found[name].relative_to(data or "")) if name in found else "",
+            "folder": str(found[name][1].relative_to(data or "")) if name in found else "",
         }
         for name, role in ROLES.items()
     }
@@ -157,7 +106,8 @@ def describe(data: str | None = None) -> pd.DataFrame:
 def summary(data: str) -> str:
     """One line on what is there and what is not."""
     found = locate(data)
-    line = "Data: " + "; ".join(f"{name} is {ROLES[name].title} in {found[name]}" for name in found)
+    there = [f"{name} is {ROLES[name].title} in {folder}" for name, (_, folder) in found.items()]
+    line = f"Data: {'; '.join(there)}"
     missing = lacking(ROLES, data)
     if missing:
         line += f"; no {', '.join(missing)}: stand-ins alone, with which no table here is mixed"
@@ -210,23 +160,23 @@ def tested(row: Row, data: str) -> dict[str, dict[str, str]]:
 
 
 def fingerprint(name: str, data: str) -> dict[str, str]:
-    """The real data set of a role, and a digest of the names, sizes and times of its annotations.
+    """The real data set of a role, a digest of the names, sizes and times of its annotations, and
+    one of the code that reads it.
 
     Raises:
         InputError: there is none.
     """
-    role, folder = ROLES[name], _folder(name, data)
-    files = sorted({file for pattern in role.annotations for file in folder.glob(pattern)})
-    status = [(file.relative_to(folder).as_posix(), file.stat()) for file in files]
-    facts = [(path, facts.st_size, int(facts.st_mtime)) for path, facts in status]
-    return {"name": role.loader, "digest": digest(facts)}
-
-
-def _folder(name: str, data: str) -> Path:
     found = locate(data)
     if name not in found:
         raise InputError(f"data: expected {ROLES[name].title} ({name}) in {data}, found none")
-    return found[name]
+    layout, folder = found[name]
+    places = {file.parent for marker in layout.markers for file in folder.glob(marker)}
+    beside = [file for place in places for file in place.iterdir() if file.suffix in _ANNOTATIONS]
+    files = [(file.relative_to(folder).as_posix(), file.stat()) for file in sorted(beside)]
+    facts = [(path, status.st_size, int(status.st_mtime)) for path, status in files]
+    readers = ("datasets/frames.py", "datasets/photos.py", f"datasets/{layout.loader}*.py")
+    code = [path.read_text() for reader in readers for path in sorted(_PACKAGE.glob(reader))]
+    return {"name": layout.loader, "files": digest(facts), "code": digest(code)}
 
 
 def load(
@@ -258,16 +208,16 @@ def load(
         raise InputError(
             f"split: {role.title} ({domain}) has {', '.join(role.splits)}, found {split!r}"
         )
-    return _read(domain, split, size, data, fingerprint(domain, data)["digest"])
+    return _read(domain, split, size, data, fingerprint(domain, data)["files"])
 
 
 @lru_cache(maxsize=8)
 def _read(domain: str, split: str, size: int, data: str, content: str) -> PoseDataset:
     """A real split; read once for the same content."""
-    role, folder = ROLES[domain], locate(data)[domain]
-    module = importlib.import_module(f"ordlib.datasets.{role.loader}")
-    options = {"split": split} if len(role.splits) > 1 else {}
-    return module.load(folder, size=size, **options, **role.options)
+    layout, folder = locate(data)[domain]
+    module = importlib.import_module(f"ordlib.datasets.{layout.loader}")
+    options = {"split": split} if len(ROLES[domain].splits) > 1 else {}
+    return module.load(folder, size=size, **options, **layout.options)
 
 
 def labels(dataset: PoseDataset, indices: np.ndarray) -> PoseBatch:
@@ -300,7 +250,7 @@ def component(
         return reconstruction.component(scale, seed, device, mocap, domain)
     check_seed(seed)
     config = reconstruction.CONFIGS[get_scale(scale).name]
-    source = [(Path(__file__).parent / f"{name}.py").read_text() for name in _MODULES]
+    source = [(_PACKAGE / f"{name}.py").read_text() for name in _MODULES]
     key = digest([asdict(config), digest(source), fingerprint(domain, data)])
     folder = outputs_folder(scale, data=data) / "runs"
     folder /= f"reconstruction-{domain}-seed{seed}-{key}"

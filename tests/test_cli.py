@@ -59,8 +59,11 @@ def test_module_runs_as_a_program():
         (["train", "table9/x"], "one of table1/depth/weak, "),
         (["train", "table1/depth/weak", "--device", "cuda:99"], "found 'cuda:99'"),
         (["train", "table1/depth/weak", "--mocap", "nowhere"], "found no folder nowhere"),
-        (["train", "table1/depth/weak", "--data", "nowhere"], "data sets, found no folder"),
-        (["reproduce", "--data", "ordlib"], "LSP + MPII Ordinal (lsp_dataset_original/ordinal.mat"),
+        (
+            ["train", "table1/depth/weak", "--data", "nowhere"],
+            "folder of data sets, found nothing",
+        ),
+        (["reproduce", "--data", "ordlib"], "LSP + MPII Ordinal: ordinal.mat"),
         (["tables", "--data", "here", "--mocap", "there"], "expected none beside real data"),
         (["tables", "--scale", "smoke"], "make reproduce SCALE=smoke"),
         (["predict", "a.png", "b.png", "--box", "1", "2", "3"], "expected one image, found 2"),

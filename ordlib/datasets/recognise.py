@@ -132,7 +132,12 @@ LAYOUTS = (
 
 
 def recognise(root: str | Path) -> list[Found]:
-    """Find the data sets in a folder or up to four folders below it, and read their annotations.
+    """The data sets in or below a folder with what their loaders say; see `find` for errors."""
+    return [_read(layout, folder) for layout, folder in find(root)]
+
+
+def find(root: str | Path) -> list[tuple[Layout, Path]]:
+    """The data sets in a folder or up to four folders below it, and where each lies.
 
     Hidden folders and folders of images are not searched; links are followed. A data set inside one
     of the same kind is part of that.
@@ -150,7 +155,7 @@ def recognise(root: str | Path) -> list[Found]:
         above = [layout for place in folder.parents for layout in places.get(place, [])]
         fitting = [item for item in LAYOUTS if item not in above and _fits(item, folder)]
         places[folder] = fitting
-    found_sets = [_read(layout, place) for place, fitting in places.items() for layout in fitting]
+    found_sets = [(layout, place) for place, fitting in places.items() for layout in fitting]
     if not found_sets:
         expected = "; ".join(f"{item.name}: {' or '.join(item.markers)}" for item in LAYOUTS)
         raise InputError(f"{root}: expected one of these in or below it, found none: {expected}")
