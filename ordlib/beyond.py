@@ -53,10 +53,9 @@ class Size:
 
 SIZES = {
     "smoke": Size(100, 50, steps=10, seeds=2),
-    "quick": Size(3000, 1000, steps=400),
+    "quick": Size(3000, 1000, steps=350),
     **dict.fromkeys(("desk", "paper"), Size(16_000, 2000, steps=1500)),
 }
-"""By scale; nothing here gains from the paper's own sizes."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Setting:
         width_mm: unit of Eq. 1, or slope of a likelihood.
         weight: of the loss beside the squared error on `studio`.
         limb_weight: of `losses.limb_loss` on the same people; 0 for none.
-        images: share of the people who are there at all.
+        images: share of the people who are there; answers weigh in proportion to their number.
         pairs: share of the pairs of their joints that are kept, at random.
         questions: how many are asked about each person; None for a complete ordering.
         errors: factor on the errors of `annotation.PERSON`.
@@ -122,7 +121,7 @@ LOSSES: Mapping[str, Callable[[Tensor, Labels, Setting], Tensor]] = {
 CHOSEN: Mapping[str, Setting] = {
     "ranking": Setting("ranking", 250.0, weight=3.0),
     "likelihood": Setting("likelihood", 50.0, weight=1.0),
-    "listwise": Setting("listwise", 50.0, weight=3.0),
+    "listwise": Setting("listwise", 25.0, weight=3.0),
     "limbs": Setting(limb_weight=100.0),
 }
 """Weights and widths, chosen by `held_out_accuracy` in a world of another seed."""
@@ -163,9 +162,8 @@ class World:
     @property
     def limb_lengths_mm(self) -> Float[Tensor, " bones"]:
         """Means over the people of `studio`."""
-        parents, children = map(list, zip(*H36M17.bones, strict=True))
-        bones = self.studio.joints_mm[..., children, :] - self.studio.joints_mm[..., parents, :]
-        return bones.norm(dim=-1).flatten(0, 1).mean(0)
+        joints, parents = self.studio.joints_mm, [parent for parent, _ in H36M17.bones]
+        return (joints[..., 1:, :] - joints[..., parents, :]).norm(dim=-1).flatten(0, 1).mean(0)
 
 
 def make_world(scale: str, seed: int = 0, mocap: str | None = None) -> World:
@@ -191,15 +189,16 @@ def make_world(scale: str, seed: int = 0, mocap: str | None = None) -> World:
 
 
 @lru_cache(maxsize=16)
-def _annotations(world: World, held_out: bool, errors: float, tie_mm: float) -> Annotations:
-    """Answers about all people of `wild` of all seeds, in one row."""
+def annotations(
+    world: World, held_out: bool = False, errors: float = 1.0, tie_mm: float = 100.0
+) -> Annotations:
+    """Answers about all people of `wild` of all seeds, in one row; see `Setting`."""
     joints = (world.held_out if held_out else world.wild).joints_mm.flatten(0, 1)
     hidden = torch.cat([self_occluded(part)[:, _JOINTS] for part in joints.split(500)])
     names = ("noise_mm", "noise_share", "lapses", "hidden_bias_mm")
     scaled = {name: errors * getattr(PERSON, name) for name in names}
-    scaled |= {"tie_mm": tie_mm, "hidden_noise": 1 + errors * (PERSON.hidden_noise - 1)}
     draws = Generator().manual_seed(world.seed)
-    annotator = replace(PERSON, **scaled)
+    annotator = replace(PERSON, tie_mm=tie_mm, **scaled)
     return annotate(joints[:, _JOINTS, 2], annotator, generator=draws, hidden=hidden)
 
 
@@ -219,7 +218,7 @@ def after_questions(
 
 def labels(world: World, setting: Setting) -> Labels:
     """What annotators say about the people of `wild`, (S, P, ...)."""
-    done = _annotations(world, False, setting.errors, setting.tie_mm)
+    done = annotations(world, False, setting.errors, setting.tie_mm)
     relations, known = done.relations, torch.ones_like(done.relations, dtype=torch.bool)
     if setting.questions is not None:
         relations, known = after_questions(done, setting.questions)
@@ -270,7 +269,8 @@ def train(world: World, setting: Setting) -> Lifters:
         full, weak = depth.split(HALF_BATCH, 1)
         loss = ((full - target[first]) / FULL_UNIT_MM).square().sum() / HALF_BATCH
         if said is not None:
-            loss = loss + setting.weight * _ordinal(weak, said.each(itemgetter(second)), setting)
+            part = said.each(itemgetter(second))
+            loss = loss + setting.weight * setting.images * _ordinal(weak, part, setting)
         if setting.limb_weight:
             loss = loss + setting.limb_weight * _limbs(weak, world.wild.keypoints[second], lengths)
         optimizer.zero_grad()
@@ -299,7 +299,7 @@ def held_out_accuracy(world: World, networks: Networks) -> np.ndarray:
     Everything is chosen by this: it needs no metric depth, and nobody of `shift`.
     """
     depth = networks(world.held_out.seen)[..., _JOINTS]
-    said = _annotations(world, True, 1.0, 100.0).relations.unflatten(0, depth.shape[:2])
+    said = annotations(world, True).relations.unflatten(0, depth.shape[:2])
     return ordinal_accuracy(depth, said).nanmean(1).double().numpy()
 
 
