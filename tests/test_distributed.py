@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import distributed, nn
 from train_together import STEPS, mixed_batch, random_batch, train_small
 
-from ordlib import devices
+from ordlib import devices, experiments
 from ordlib.devices import resolve_device
 from ordlib.distributed import SharedBatchNorm, share, share_statistics
 from ordlib.errors import InputError
@@ -25,11 +25,16 @@ from ordlib.sample import MixedBatch, PoseBatch
 SCRIPT = Path(__file__).with_name("train_together.py")
 
 
-def together(folder: Path, task: str) -> subprocess.CompletedProcess:
-    """Run a task of the script in two processes on this machine's CPU."""
+def torchrun(*command: str) -> subprocess.CompletedProcess:
+    """Run a Python command in two processes on this machine's CPU."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*launcher, "--nproc-per-node", "2", str(SCRIPT), str(folder), task]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    command = (*launcher, "--nproc-per-node", "2", *command)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900)
+
+
+def together(folder: Path, task: str) -> subprocess.CompletedProcess:
+    """Run a task of the script in two processes."""
+    return torchrun(str(SCRIPT), str(folder), task)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +88,18 @@ def test_machines_without_a_common_folder_are_told(shared_run: Path, tmp_path: P
     done = together(tmp_path, "folders apart")
     assert done.returncode != 0
     assert "expected step 11, which the first process found there, found step 0" in done.stderr
+
+
+def test_a_row_is_trained_by_all_and_written_once(outputs: Path, monkeypatch) -> None:
+    """From the command line: the run is the one that a single process looks for and finds."""
+    options = ("--scale", "smoke", "--device", "cpu")
+    done = torchrun("-m", "ordlib", "train", "table2/ordinal", *options)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(experiments, "_train_and_evaluate", None)
+    found = experiments.run("table2/ordinal", "smoke", device="cpu")
+    assert len(found.log) == found.row.steps(found.scale) and found.metrics["mpjpe"] > 0
+    assert not (found.folder / "checkpoint.safetensors").exists()
+    assert [path for path in found.folder.parent.iterdir() if path.is_dir()] == [found.folder]
 
 
 # Shares
