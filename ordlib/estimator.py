@@ -12,10 +12,10 @@ from torch import Generator, Tensor, nn
 from ordlib.augment import augment
 from ordlib.errors import InputError
 from ordlib.files import digest
+from ordlib.images import Box, crop, load_image
 from ordlib.losses import pose_loss
 from ordlib.networks import CoordinateNet, ReconstructionNet, VolumeNet
 from ordlib.objectives import read
-from ordlib.predict import Box, crop, load_image
 from ordlib.reconstruction import reconstruct
 from ordlib.sample import PoseBatch, PoseDataset
 from ordlib.skeleton import H36M17

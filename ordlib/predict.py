@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
-from ordlib import experiments
+from ordlib import experiments, pretrained
 from ordlib.errors import InputError
 from ordlib.evaluation import lift
 from ordlib.files import outputs_root, replacing
 from ordlib.images import Box, assumed_intrinsics, crop, load_image
 from ordlib.objectives import read
 from ordlib.plots import prediction_figure, save_figure
+from ordlib.reconstruction import reconstruct
 from ordlib.skeleton import H36M17
 from ordlib.synthetic.people import mean_limb_lengths
 
@@ -129,8 +130,6 @@ def _trained(row: str, scale: str, seed: int, device: str) -> _Model:
 def _kept(scale: str | None, seed: int | None) -> _Model:
     """The full method from its weights; nothing is trained."""
     # here, as that module builds on the estimator, which reads images through this one
-    from ordlib import pretrained
-    from ordlib.reconstruction import reconstruct
 
     weights = pretrained.find(scale)
     if seed not in (None, weights.seed):
