@@ -313,10 +313,13 @@ def _wins(means: Mapping[Key, Any], number: int) -> Any:
 
 
 def _harder(means: Mapping[Key, Any], number: int, relative: bool) -> Any:
-    """Mean gain over the best rival on the hard actions minus that on the other twelve."""
+    """Mean gain over the best rival on the hard actions minus that on the others, or minus 0.
+
+    The latter where the others have none: a smaller loss is no gain.
+    """
     saved = {c: gain(number, BEST, c, relative)(means) for c in groups(number)}
     hard = [saved.pop(column) for column in HARD]
-    return np.mean(hard, axis=0) - np.mean(list(saved.values()), axis=0)
+    return np.mean(hard, axis=0) - np.maximum(np.mean(list(saved.values()), axis=0), 0)
 
 
 def _margin(number: int, column: str) -> Quantity:
@@ -330,9 +333,9 @@ def _margin(number: int, column: str) -> Quantity:
 
 
 def _outdoors(means: Mapping[Key, Any]) -> Any:
-    """The margin outdoors minus the mean of the margins in the two studios."""
+    """The margin outdoors minus the mean of both studios' margins, or minus 0 if that is less."""
     *studios, outdoors = (_margin(7, part)(means) for part in _PARTS)
-    return outdoors - sum(studios) / len(studios)
+    return outdoors - np.maximum(sum(studios) / len(studios), 0)
 
 
 def _on_average(number: int) -> tuple[Statement, ...]:

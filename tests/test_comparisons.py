@@ -339,6 +339,22 @@ def test_a_gain_on_hard_actions_alone_is_seen() -> None:
     assert judged.loc["actions of 15 where ours is best", "reproduced"] == 3
 
 
+def test_a_smaller_loss_is_no_larger_gain() -> None:
+    """Worse than the rivals everywhere, and least on what the paper names."""
+    for number, named in ((4, HARD), (7, ("Outdoor",))):
+        values = papers_own(number)
+        sign = 1 if number == 4 else -1
+        for column in comparisons.groups(number):
+            rival = values[comparisons.rivals(number)[0], column]
+            for row in comparisons.rivals(number):
+                values[row, column] = rival
+            loss = 1.0 if column in named else 20.0
+            values[comparisons.full_method(number), column] = rival + sign * loss
+        judged = comparisons.judge(number, values).set_index("statement")["verdict"]
+        larger = judged[judged.index.str.startswith("larger")]
+        assert len(larger) and set(larger) == {"not reproduced"}
+
+
 def test_statements_are_short_and_distinct() -> None:
     for statements in comparisons.STATEMENTS.values():
         texts = [one.text for one in statements]
