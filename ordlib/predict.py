@@ -129,8 +129,6 @@ def _trained(row: str, scale: str, seed: int, device: str) -> _Model:
 
 def _kept(scale: str | None, seed: int | None) -> _Model:
     """The full method from its weights; nothing is trained."""
-    # here, as that module builds on the estimator, which reads images through this one
-
     weights = pretrained.find(scale)
     if seed not in (None, weights.seed):
         raise InputError(
