@@ -20,6 +20,7 @@ scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
 mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of the stand-ins
 
 # %%
 import matplotlib.pyplot as plt
@@ -27,7 +28,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import experiments, metrics, plots, published, results, synthetic
+from ordlib import domains, experiments, metrics, plots, published, results
 from ordlib.files import outputs_folder
 from ordlib.scales import SCALES, get_scale
 from ordlib.skeleton import H36M17
@@ -39,7 +40,9 @@ ROWS = [
     "table1/volume1/weak", "table1/volume1/full",
     "table1/volume2/weak", "table1/volume2/full",
 ]  # fmt: skip
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mocap=mocap or None)
+inputs = {"mocap": mocap or None, "data": data or None}
+experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, **inputs)
+domains.describe(inputs["data"])
 
 # %% [markdown]
 # ## What the paper prints
@@ -88,7 +91,7 @@ differences = pd.DataFrame(
 differences[differences["scale paper"] != differences["this run"]]
 
 # %% [markdown]
-# The data differ at every scale: the paper trains and tests on Human3.6M, which cannot be shipped. Its part is played by the rendered domain `studio` (notebook 03): subjects 1, 5, 6, 7, 8 to train, 9 and 11 to test, 15 actions, 4 cameras. **Millimetres here are therefore not comparable with millimetres there; ratios and orders are what can be compared.**
+# The data differ at every scale: the paper trains and tests on Human3.6M, which cannot be shipped. Its part is played by the rendered domain `studio` (notebook 03): subjects 1, 5, 6, 7, 8 to train, 9 and 11 to test, 15 actions, 4 cameras. **Millimetres here are therefore not comparable with millimetres there; ratios and orders are what can be compared.** (All this but where the parameter `data` names a folder with the real data set: the table at the start of this notebook says what plays which part.)
 #
 # ## The table
 #
@@ -97,10 +100,9 @@ differences[differences["scale paper"] != differences["this run"]]
 # %%
 seeds = experiments.seeds(scale, seed)
 runs = {
-    row: [experiments.run(row, scale, s, device=device, mocap=mocap or None) for s in seeds]
-    for row in ROWS
+    row: [experiments.run(row, scale, s, device=device, **inputs) for s in seeds] for row in ROWS
 }
-folder = outputs_folder(scale, mocap or None)
+folder = outputs_folder(scale, **inputs)
 table = results.table1(runs)
 results.write_csv(table, folder / "tables" / "table1.csv")
 assert list(table.columns) == results.COLUMNS
@@ -136,7 +138,7 @@ wide
 # Some entries must hold whatever the networks learnt. Depth-only rows take the annotated 2D positions, so their 2D error is zero and giving them the 2D positions changes nothing. And the stored error of every test image must be the distance between the stored joints and the truth, computed again from the data set.
 
 # %%
-truths = [results.truth(run, mocap or None) for run in runs[ROWS[0]]]
+truths = [results.truth(run, **inputs) for run in runs[ROWS[0]]]
 for row in ROWS:
     for run, (true_mm, _) in zip(runs[row], truths, strict=True):
         again = metrics.mpjpe(run.predictions["joints_mm"], true_mm)
@@ -252,7 +254,7 @@ plt.show()
 # A person seen from behind looks much like one seen from the front, and a network that cannot tell puts a left joint where the right one is. The table counts paired joints (hips, knees, …) that lie nearer to the true position of the *other* side, and gives the 2D error as it is and as it would be if every joint could choose its side. Where the last columns differ much, the 2D error, and MPJPE with it, speaks of sides more than of places. Telling them apart is learned late, so budget decides here.
 
 # %%
-test = synthetic.load("studio", "test", scale, seed, mocap=mocap or None)
+test = domains.load("studio", "test", scale, seed, **inputs)
 chosen = np.linspace(0, len(test) - 1, min(2000, len(test))).astype(int)
 target, size = test.batch(chosen).keypoints_px, get_scale(scale).image_size
 flip, paired = list(H36M17.flip), [j for pair in H36M17.flip_pairs for j in pair]

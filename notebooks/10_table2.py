@@ -20,6 +20,7 @@ scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
 mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of the stand-ins
 
 # %%
 import matplotlib.pyplot as plt
@@ -27,14 +28,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import ablations, experiments, plots, published, reconstruction, results
+from ordlib import ablations, domains, experiments, plots, published, reconstruction, results
 from ordlib.ablations import KEYPOINTS, ORDINAL, REC, STUDIO
 from ordlib.files import outputs_folder
 from ordlib.scales import SCALES
 
 plots.use_style()
 ROWS = ["table1/volume2/full", "table2/keypoints", "table2/ordinal"]
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mocap=mocap or None)
+inputs = {"mocap": mocap or None, "data": data or None}
+experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, **inputs)
+domains.describe(inputs["data"])
 
 # %% [markdown]
 # ## What the paper prints
@@ -76,8 +79,7 @@ pd.Series({name: round(printed[a] / printed[b], 3) for name, (a, b) in STEPS.ite
 # %%
 seeds = experiments.seeds(scale, seed)
 runs = {
-    row: [experiments.run(row, scale, s, device=device, mocap=mocap or None) for s in seeds]
-    for row in ROWS
+    row: [experiments.run(row, scale, s, device=device, **inputs) for s in seeds] for row in ROWS
 }
 budget = {}
 for row in ROWS:
@@ -88,18 +90,16 @@ for row in ROWS:
         "steps": steps,
         "batch": sizes.batch_size,
         "studio images seen": int(steps * sizes.batch_size * share),
-        "of different ones": sizes.train_images,
+        "of different ones": len(domains.load("studio", "train", scale, seed, **inputs)),
     }
 pd.DataFrame(budget).T
 
 # %% [markdown]
-# The component, as in notebook 07 (level *chosen*). *Broad* is a second one, trained on people and poses like those of `wild`, which the paper's argument would allow as well: motion capture needs no images. It gives an additional line and no row.
+# The component, as in notebook 07 (level *chosen*). *Broad* is a second one, trained on people and poses like those of `wild`, which the paper's argument would allow as well: motion capture needs no images. It gives an additional line and no row, and none with real data: there are no such poses.
 
 # %%
-components, broad = (
-    [reconstruction.component(scale, s, device, mocap or None, domain) for s in seeds]
-    for domain in ("studio", "wild")
-)
+components = [domains.component(scale, s, device, **inputs) for s in seeds]
+broad = [domains.component(scale, s, device, domain="wild", **inputs) for s in seeds if not data]
 
 # %% [markdown]
 # ## The table
@@ -107,9 +107,9 @@ components, broad = (
 # Numbers are means over test images (and seeds), with 95% intervals from 2,000 bootstrap draws of test images and seeds, the same draws for all rows. The first column is the one that the paper prints; published and reproduced millimetres are of different data and cannot be compared, only ratios and orders can.
 
 # %%
-truths = [ablations.truth(run, "studio", mocap or None) for run in runs[STUDIO]]
+truths = [ablations.truth(run, "studio", **inputs) for run in runs[STUDIO]]
 values = ablations.collect(runs, "studio", truths, components)
-folder = outputs_folder(scale, mocap or None)
+folder = outputs_folder(scale, **inputs)
 table = ablations.table(2, values)
 results.write_csv(table, folder / "tables" / "table2.csv")
 assert list(table.columns) == results.COLUMNS
@@ -261,22 +261,25 @@ for row in ROWS:
     found["Rec"] = values[row + REC, "mpjpe"]
     refined = [
         ablations.refined(run, component, known)["mpjpe"].double().numpy()
-        for run, component, known in zip(runs[row], broad, truths, strict=True)
+        for run, component, known in zip(runs[row], broad, truths, strict=False)
     ]
-    found["Rec, broad"] = np.stack(refined)
+    if broad:
+        found["Rec, broad"] = np.stack(refined)
     rungs |= {(row, rung): results.mean_interval(error) for rung, error in found.items()}
 rungs = pd.DataFrame(rungs, index=["reproduced", "ci_low", "ci_high"]).T
 rungs.index.names = ["row", "rung"]
 results.write_csv(rungs.reset_index(), folder / "tables" / "table2_rec.csv")
-rungs["reproduced"].unstack()[[*LADDER, "Rec", "Rec, broad"]].loc[ROWS].round(1)
+order = list(found)
+rungs["reproduced"].unstack()[order].loc[ROWS].round(1)
 
 # %%
 for row in ROWS:
-    network, one, joint, rec, other = rungs.loc[row, "reproduced"]
+    network, one, joint, rec, *others = rungs.loc[row, "reproduced"]
     print(
         f"{row}: Rec changes MPJPE by {rec - network:+.1f} mm; one scale by {one - network:+.1f},"
     )
-    print(f"  joint scales by {joint - network:+.1f}; broad skeletons by {other - network:+.1f}")
+    print(f"  joint scales by {joint - network:+.1f}", end="")
+    print(*(f"; broad skeletons by {other - network:+.1f}" for other in others))
     if rec < network:
         share = 100 * (network - min(one, joint)) / (network - rec)
         print(f"  calibration reaches {share:.0f}% of the gain of Rec")
@@ -285,7 +288,6 @@ for row in ROWS:
 # MPJPE on the rungs of the ladder, from the network alone to the component; *Rec, broad* is another component and no further rung. The axis does not start at 0.
 
 # %%
-order = [*LADDER, "Rec", "Rec, broad"]
 figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
 for row in ROWS:
     part = rungs.loc[row].loc[order]

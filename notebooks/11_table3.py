@@ -20,6 +20,7 @@ scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
 mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of the stand-ins
 
 # %%
 import matplotlib.pyplot as plt
@@ -27,14 +28,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import ablations, experiments, metrics, plots, published, results, synthetic
+from ordlib import ablations, domains, experiments, metrics, plots, published, results
 from ordlib.ablations import KEYPOINTS, ORDINAL, STUDIO
 from ordlib.files import outputs_folder
 from ordlib.skeleton import H36M17
 
 plots.use_style()
 ROWS = ["table1/volume2/full", "table2/keypoints", "table2/ordinal"]
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mocap=mocap or None)
+ROLES = ["shift"]
+inputs = {"mocap": mocap or None, "data": data or None}
+experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, **inputs)
+domains.describe(inputs["data"])
 
 # %% [markdown]
 # ## What the paper prints
@@ -64,12 +68,11 @@ pd.DataFrame(points).T.round(1)
 # %%
 seeds = experiments.seeds(scale, seed)
 runs = {
-    row: [experiments.run(row, scale, s, device=device, mocap=mocap or None) for s in seeds]
-    for row in ROWS
+    row: [experiments.run(row, scale, s, device=device, **inputs) for s in seeds] for row in ROWS
 }
-truths = [ablations.truth(run, "shift", mocap or None) for run in runs[STUDIO]]
+truths = [ablations.truth(run, "shift", **inputs) for run in runs[STUDIO]]
 values = ablations.collect(runs, "shift", truths)
-folder = outputs_folder(scale, mocap or None)
+folder = outputs_folder(scale, **inputs)
 table = ablations.table(3, values)
 results.write_csv(table, folder / "tables" / "table3.csv")
 assert list(table.columns) == results.COLUMNS
@@ -310,7 +313,7 @@ plt.show()
 # Test images at fixed places in the order of MPJPE of the middle row, from good (top) to bad, so that none is picked by hand. Left, the 2D joints of the three rows. Right, the poses from the side, where depth is seen: grey is the truth.
 
 # %%
-test = synthetic.load("shift", "test", scale, seeds[0], mocap=mocap or None)
+test = domains.load("shift", "test", scale, seeds[0], **inputs)
 order = runs[KEYPOINTS][0].on("shift")["mpjpe"].argsort()
 chosen = [int(order[int(q * (len(order) - 1))]) for q in (0.1, 0.35, 0.6, 0.85)]
 images = test.batch(chosen).images

@@ -92,10 +92,11 @@ def locate(data: str) -> Mapping[str, tuple[Layout, Path]]:
 def describe(data: str | None = None) -> pd.DataFrame:
     """What plays each role: columns `data set of the paper`, `played by` and `folder`."""
     found = locate(data) if data else {}
+    stand_in = "stand-in, in no table here" if data else "stand-in"
     records = {
         name: {
             "data set of the paper": role.title,
-            "played by": role.title if name in found else "stand-in",
+            "played by": role.title if name in found else stand_in,
             "folder": str(found[name][1].relative_to(data or "")) if name in found else "",
         }
         for name, role in ROLES.items()

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -150,16 +148,3 @@ def test_predictions_are_tensors_without_code(outputs: Path) -> None:
     tensors = load_file(result.folder / "predictions.safetensors")
     assert tensors["joints_mm"].shape == (48, 17, 3)
     assert all(torch.isfinite(t).all() for name, t in tensors.items() if name != "ordinal_accuracy")
-
-
-def test_two_processes_train_one_run_and_one_of_them_writes(outputs: Path) -> None:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = ["-m", "ordlib", "train", FULL, "--scale", "smoke", "--device", "cpu", "--seed", "7"]
-    done = subprocess.run([*launcher, *command], capture_output=True, text=True, timeout=300)
-    assert is_done(FULL, "smoke", 7, None, "32-true"), done.stderr
-    together = run(FULL, "smoke", 7, device="cpu")
-    first = together.log.iloc[0]
-    shutil.rmtree(together.folder)
-    alone = run(FULL, "smoke", 7, device="cpu")
-    assert alone.folder == together.folder
-    assert first["depth"] == pytest.approx(alone.log["depth"][0], rel=1e-4)
