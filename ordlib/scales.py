@@ -47,8 +47,8 @@ class Scale:
     heatmap_loss: str = "cross_entropy"
     heatmap_weight: float = 4.0
     ranking_unit_mm: float = RANKING_UNIT_MM
-    mixed_unit_mm: float = 1000.0
-    mixed_rank_weight: float = 3.0
+    mixed_unit_mm: float = 300.0
+    mixed_rank_weight: float = 1.0
     limb_weight: float = 10.0
 
     @property
