@@ -20,6 +20,7 @@ scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
 mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of the stand-ins
 
 # %%
 from dataclasses import replace
@@ -29,13 +30,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import ablations, comparisons, experiments, plots, published, results
+from ordlib import ablations, comparisons, domains, experiments, plots, published, results
 from ordlib.comparisons import BEST, HARD, MEAN, METHODS
 from ordlib.files import outputs_folder
 
 plots.use_style()
 ROWS = ["table1/volume2/full", "table4/limbs", "table2/ordinal"]
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mocap=mocap or None)
+inputs = {"mocap": mocap or None, "data": data or None}
+experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, **inputs)
+domains.describe(inputs["data"])
 
 # %% [markdown]
 # ## What the paper prints
@@ -108,10 +111,9 @@ pd.DataFrame(read).T.round(1)
 # %%
 seeds = experiments.seeds(scale, seed)
 runs = {
-    row: [experiments.run(row, scale, s, device=device, mocap=mocap or None) for s in seeds]
-    for row in ROWS
+    row: [experiments.run(row, scale, s, device=device, **inputs) for s in seeds] for row in ROWS
 }
-behind = comparisons.networks(4, runs, device, mocap or None)
+behind = comparisons.networks(4, runs, device, **inputs)
 OURS = comparisons.full_method(4)
 NAMES = {method.row: method.title for method in METHODS[4]}
 facts = {}
@@ -134,9 +136,9 @@ pd.DataFrame(facts).T
 # Means over test images (and seeds). *Avg* is over frames, as in the authors' script; *Avg over actions* counts each action alike. Every number has a 95% interval from 2,000 bootstrap draws of test images and seeds, the same draws for all methods, in the CSV files; an action has one fifteenth of the images, so its interval is about four times as wide as that of the average.
 
 # %%
-truths = [ablations.truth(run, "studio", mocap or None) for run in runs[ROWS[0]]]
+truths = [ablations.truth(run, "studio", **inputs) for run in runs[ROWS[0]]]
 values = {number: comparisons.collect(number, runs, truths, behind) for number in (4, 5)}
-folder = outputs_folder(scale, mocap or None)
+folder = outputs_folder(scale, **inputs)
 tables = {}
 for number in (4, 5):
     table = tables[number] = comparisons.table(number, values[number])

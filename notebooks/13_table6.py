@@ -20,6 +20,7 @@ scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
 mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of the stand-ins
 
 # %%
 from dataclasses import replace
@@ -29,13 +30,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import ablations, comparisons, experiments, plots, published, reconstruction, results
+from ordlib import ablations, comparisons, domains, experiments, plots, published, results
 from ordlib.comparisons import BEST, MEAN, METHODS
 from ordlib.files import outputs_folder
 
 plots.use_style()
 ROWS = ["table6/duo", "table6/ordinal"]
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mocap=mocap or None)
+inputs = {"mocap": mocap or None, "data": data or None}
+experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, **inputs)
+domains.describe(inputs["data"])
 
 # %% [markdown]
 # ## What the paper prints
@@ -85,10 +88,9 @@ print(f"ours is the lowest of all in {len(won)} of 6 columns: {', '.join(won)}")
 # %%
 seeds = experiments.seeds(scale, seed)
 runs = {
-    row: [experiments.run(row, scale, s, device=device, mocap=mocap or None) for s in seeds]
-    for row in ROWS
+    row: [experiments.run(row, scale, s, device=device, **inputs) for s in seeds] for row in ROWS
 }
-behind = comparisons.networks(6, runs, device, mocap or None)
+behind = comparisons.networks(6, runs, device, **inputs)
 OURS = comparisons.full_method(6)
 NAMES = {method.row: method.title for method in METHODS[6]}
 facts = {}
@@ -111,9 +113,9 @@ pd.DataFrame(facts).T
 # Means over test images (and seeds). *Avg* is over frames; *Avg over actions* counts each of the six columns alike. 95% intervals come from 2,000 bootstrap draws of test images and seeds, the same draws for all methods.
 
 # %%
-truths = [ablations.truth(run, "duo", mocap or None) for run in runs[ROWS[0]]]
+truths = [ablations.truth(run, "duo", **inputs) for run in runs[ROWS[0]]]
 values = comparisons.collect(6, runs, truths, behind)
-folder = outputs_folder(scale, mocap or None)
+folder = outputs_folder(scale, **inputs)
 table = comparisons.table(6, values)
 results.write_csv(table, folder / "tables" / "table6.csv")
 assert list(table.columns) == results.COLUMNS
@@ -230,17 +232,16 @@ wide
 
 # %%
 component = {method.row: method for method in METHODS[6]}[OURS]
-duo, studio = behind[OURS], [
-    reconstruction.component(scale, s, device, mocap or None, "studio") for s in seeds
-]  # fmt: skip
-plain = replace(component, behind="")
+duo, plain = behind[OURS], replace(component, behind="")
 STEPS = {
     "duo": ("table6/duo", plain, [None] * len(seeds)),
     "duo + wild": ("table6/ordinal", plain, [None] * len(seeds)),
     "duo + wild + component (ours)": ("table6/ordinal", component, duo),
     "duo + component": ("table6/duo", component, duo),
-    "duo + wild + component of studio": ("table6/ordinal", component, studio),
 }
+if not domains.lacking(["studio"], inputs["data"]):
+    studio = [domains.component(scale, s, device, **inputs) for s in seeds]
+    STEPS["duo + wild + component of studio"] = ("table6/ordinal", component, studio)
 ladder = {}
 for name, (row, method, networks) in STEPS.items():
     found = [

@@ -20,13 +20,14 @@ scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
 mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of the stand-ins
 
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ordlib import ablations, comparisons, experiments, plots, published, results, synthetic
+from ordlib import ablations, comparisons, domains, experiments, plots, published, results
 from ordlib.comparisons import METHODS
 from ordlib.files import outputs_folder
 from ordlib.losses import limb_loss
@@ -34,7 +35,10 @@ from ordlib.skeleton import H36M17
 
 plots.use_style()
 ROWS = ["table4/limbs", "table2/ordinal"]
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mocap=mocap or None)
+ROLES = ["shift"]
+inputs = {"mocap": mocap or None, "data": data or None}
+experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, **inputs)
+domains.describe(inputs["data"])
 
 # %% [markdown]
 # ## What the paper prints
@@ -78,13 +82,12 @@ margins.round(1)
 # %%
 seeds = experiments.seeds(scale, seed)
 runs = {
-    row: [experiments.run(row, scale, s, device=device, mocap=mocap or None) for s in seeds]
-    for row in ROWS
+    row: [experiments.run(row, scale, s, device=device, **inputs) for s in seeds] for row in ROWS
 }
-behind = comparisons.networks(7, runs, device, mocap or None)
-truths = [ablations.truth(run, "shift", mocap or None) for run in runs[ROWS[0]]]
+behind = comparisons.networks(7, runs, device, **inputs)
+truths = [ablations.truth(run, "shift", **inputs) for run in runs[ROWS[0]]]
 values = comparisons.collect(7, runs, truths, behind)
-folder = outputs_folder(scale, mocap or None)
+folder = outputs_folder(scale, **inputs)
 table = comparisons.table(7, values)
 results.write_csv(table, folder / "tables" / "table7.csv")
 LIMBS, OURS = ROWS
@@ -258,7 +261,7 @@ pd.DataFrame(turned, index=["images turned (%)", "ci_low", "ci_high"]).T.round(1
 # Two test images of each part, at fixed places in the order of MPJPE of limb lengths (good and bad), so that none is picked by hand. Left, the 2D joints of both networks. Right, the poses from the side, where depth is seen; grey is the truth.
 
 # %%
-test = synthetic.load("shift", "test", scale, seeds[0], mocap=mocap or None)
+test = domains.load("shift", "test", scale, seeds[0], **inputs)
 first_seed = {row: runs[row][0].on("shift") for row in ROWS}
 order = first_seed[LIMBS]["mpjpe"].argsort()
 picks = []
