@@ -1,4 +1,7 @@
-"""The command line: reproduce, train, tables, predict, annotate, datasets. Status 2: bad input."""
+"""The command line: reproduce, train, tables, predict, annotate, photographs, datasets.
+
+Status 2: bad input.
+"""
 
 import argparse
 import sys
@@ -98,6 +101,30 @@ def _annotate(args: argparse.Namespace) -> int:
         _say(f"joints: left out: {session.joints.problems()}")
     _say(summary(session))
     serve(session, args.port, not args.no_browser, _say)
+    return 0
+
+
+def _photographs(args: argparse.Namespace) -> int:
+    from ordlib import experiments, photographs
+    from ordlib.datasets import album
+    from ordlib.devices import resolve_device
+    from ordlib.images import load_image
+    from ordlib.results import write_csv
+
+    resolve_device(args.device)
+    for path in args.predict:
+        load_image(path)  # what is wrong is said before the training
+    dataset = album.read(args.folder, args.joints, get_scale(args.scale).image_size)
+    train, test = album.split(dataset, args.test)
+    _say(photographs.summary(train, test))
+    seeds = experiments.seeds(args.scale, args.seed)
+    table = photographs.compare(train, test, args.scale, seeds, args.device)
+    out = args.out or outputs_root() / "local" / "photographs"
+    write_csv(table, out / "photographs.csv")
+    trained = photographs.train(train, args.scale, args.seed, args.device)
+    photographs.draw(trained, args.predict, out)
+    _say(photographs.text(table))
+    _say(f"weights: {trained.folder}\ntable and figures: {out}")
     return 0
 
 
@@ -202,6 +229,19 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--no-browser", action="store_true", help="print the address only")
     text = "write the answers of all annotators to DIR/annotations/export, and end"
     sub.add_argument("--export", action="store_true", help=text)
+
+    text = "Learn from your photographs beside the stand-ins, and test on some of them"
+    sub = command("photographs", _photographs, text)
+    text = "photographs with 2D joints, annotated and exported or not"
+    sub.add_argument("folder", type=Path, metavar="DIR", help=text)
+    text = "2D joints, which are then all that is used (default: the export, or joints.* in DIR)"
+    sub.add_argument("--joints", type=Path, metavar="FILE", help=text)
+    text = "how many photographs, the last by name, are for the test (default: a fifth)"
+    sub.add_argument("--test", type=_positive, metavar="N", help=text)
+    text = "images, each cropped to one person, whose pose is drawn with the trained network"
+    sub.add_argument("--predict", nargs="+", type=Path, default=[], metavar="IMAGE", help=text)
+    text = "where table and figures go"
+    sub.add_argument("--out", type=Path, metavar="DIR", help=text)
 
     sub = command("datasets", _datasets, "List the real data sets in a folder, with their problems")
     sub.add_argument("folder", type=Path, metavar="DIR", help="searched four folders deep")
