@@ -85,9 +85,9 @@ def test_training_sees_studio_and_wild_alone(outputs, monkeypatch):
     """Neither `shift` nor a test subject is even loaded before the weights are final."""
     loaded, trained, load = [], experiments.train_network, synthetic.load
 
-    def recording(name, split, **options):
+    def recording(name, split, *sizes, **options):
         loaded.append((name, split))
-        return load(name, split, **options)
+        return load(name, split, *sizes, **options)
 
     def train(network, batch_at, *rest):
         assert isinstance(batch_at(0), MixedBatch)
