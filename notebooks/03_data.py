@@ -20,6 +20,7 @@ scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
 mocap: str = ""  # folder of BVH files in place of the built-in poses
+photographs: str = ""  # folder of photographs with 2D joints, to show a few of them
 
 # %%
 from dataclasses import fields, replace
@@ -30,6 +31,7 @@ import pandas as pd
 import torch
 
 from ordlib import camera, experiments, lifting, losses, metrics, plots, results, synthetic, volume
+from ordlib.datasets import album
 from ordlib.evaluation import lift
 from ordlib.files import outputs_folder
 from ordlib.relations import ordinal_accuracy
@@ -55,9 +57,7 @@ experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mo
 # | `wild` | LSP + MPII Ordinal | a new person in every image | broad: sports, floor, exercise, daily life | 2D keypoints and depth order, nothing metric | none: for training only |
 # | `shift` | MPI-INF-3DHP | 24 strangers, never trained on | broad, 7 activities | full 3D, for tests only | PCK3D, AUC |
 #
-# The real ones come from their authors, each under its own terms: Human3.6M (vision.imar.ro/human3.6m; registration, academic use only), HumanEva-I (humaneva.is.tue.mpg.de; registration, research only), MPI-INF-3DHP (its page at the Max Planck Institute for Informatics; research, not commercial), LSP (its page by S. Johnson, University of Leeds; photographs from Flickr, for research), MPII Human Pose (human-pose.mpi-inf.mpg.de; images are frames of other people's videos, read the terms there), and LSP + MPII Ordinal (project page of the paper's authors; licence file inside; builds on the last two).
-#
-# **The tables of this version use the stand-ins alone.** `ordlib.datasets` reads LSP + MPII Ordinal and LSP Extended as their authors distribute them; loaders for the other three are not part of it. What the notebooks take from outside is motion capture: with the parameter `mocap` a folder of BVH files gives the poses, and all else stays rendered. The relations of `wild` are those of simulated people, who err, and who order the 14 joints of each image by the procedure of Section 4.1 (notebook 02); all other relations are exact, from the true depths with a tie below 100 mm.
+# The real ones come from their authors, each under its own terms, and lie in folders of their own, see the end of this notebook. **The tables use the stand-ins alone** unless a folder of real data sets is given (`make reproduce DATA=folder`); then the real ones take the stand-ins' parts, and no table mixes the two. This notebook is about the stand-ins. What it takes from outside is motion capture: with the parameter `mocap` a folder of BVH files gives the poses, and all else stays rendered. The relations of `wild` are those of simulated people, who err, and who order the 14 joints of each image by the procedure of Section 4.1 (notebook 02); all other relations are exact, from the true depths with a tie below 100 mm.
 #
 # A data set hands out batches by index. The helper below reads a whole split and drops its images, so that large splits fit into memory.
 
@@ -447,6 +447,84 @@ if scale != "smoke" and not mocap:
 pd.DataFrame({"guess from true 2D joints (%)": rows}).round(1)
 
 # %% [markdown]
+# ## Real data sets: where they are, and what the loaders expect
+#
+# Each has its own terms: read them where you get the files. "Research" below stands for use in research that is not commercial. Put the data sets into one folder in any order; `DIR/` is the folder of one of them.
+#
+# | data set | page and terms | what to get | layout that the loader reads |
+# |---|---|---|---|
+# | Human3.6M | [vision.imar.ro/human3.6m](http://vision.imar.ro/human3.6m); registration, academic use | videos and poses of S1, S5 to S9, S11; make images and annotations with the script h36m-fetch, or take the annotation files of the coarse-to-fine code [32] with the images they name | `DIR/processed/S1/Eating-1/annot.h5` and `imageSequence/54138969/img_000001.jpg`; or `DIR/annot/train.h5`, `valid.h5`, `train_images.txt`, `valid_images.txt`, and `DIR/images` |
+# | HumanEva-I | [humaneva.is.tue.mpg.de](http://humaneva.is.tue.mpg.de); registration, research | videos, and the two archives that VideoPose3D makes of the poses | `DIR/data_3d_humaneva15.npz`, `data_2d_humaneva15_gt.npz`, `images/S1/Walking_1_C1/000001.jpg`; `Train/S1/Walking_1.mat` if there |
+# | MPI-INF-3DHP | [vcai.mpi-inf.mpg.de/3dhp-dataset](https://vcai.mpi-inf.mpg.de/3dhp-dataset); research | the test set | `DIR/TS1/annot_data.mat` and `imageSequence/img_000001.jpg`, up to `TS6` |
+# | LSP | [sam.johnson.io/research/lsp.html](http://sam.johnson.io/research/lsp.html); photographs from Flickr, research | the 2,000 images, for Relative Depth LSP below, or to label with the annotation tool | `DIR/joints.mat` and `DIR/images/im0001.jpg` |
+# | LSP Extended | [sam.johnson.io/research/lspet.html](http://sam.johnson.io/research/lspet.html); the same | the 10,000 images | `DIR/joints.mat` and `DIR/images/im00001.jpg` |
+# | MPII | [human-pose.mpi-inf.mpg.de](http://human-pose.mpi-inf.mpg.de); frames of other people's videos, see the terms there | images and annotations | `DIR/images`, and `DIR/mpii_human_pose_v1_u12_1.mat` or the hourglass authors' `DIR/annot/train.h5`, `valid.h5` |
+# | LSP + MPII Ordinal | the paper's [project page](https://www.cis.upenn.edu/~pavlakos/projects/ordinal); licence in the archive, and the terms of LSP and MPII | `lsp-mpii-ordinal.zip` | `DIR/lsp_dataset_original` and `DIR/mpii_upis1h`, each with `joints.mat`, `ordinal.mat`, `images` |
+# | Relative Depth LSP | project page of the paper *It's all relative* (Ronchi et al., BMVC 2018), linked from [github.com/matteorr/rel_3d_pose](https://github.com/matteorr/rel_3d_pose); see the terms there | the annotation file, and LSP | `DIR/relative_depth_lsp_v1.json` and `DIR/lsp_dataset/images/im0001.jpg` |
+# | CMU motion capture | [mocap.cs.cmu.edu](http://mocap.cs.cmu.edu); free, also in products, not for resale | `.asf` and `.amc` files, or a conversion to BVH | any folder of `.bvh`, or of `.amc` with their `.asf` |
+#
+# Pages move; those above were not all reached when this was written. One command tells what was recognised in a folder, how many samples it has, and which files are missing or odd:
+#
+# ```
+# python -m ordlib datasets DIR
+# ```
+#
+# ## A few photographs
+#
+# With the parameter `photographs`, the cell below shows some pictures of your own disk with their 2D joints, from LSP Extended, LSP + MPII Ordinal or an annotated folder. Joints that are not annotated are left out. The figure is in this notebook's output alone: mind the terms of the photographs before you pass an executed copy on. The README tells how a network learns from them (*Your own photographs*).
+
+# %%
+if photographs:
+    real = album.read(photographs, size=256)
+    some = real.batch(np.unique(np.linspace(0, len(real) - 1, 10).astype(int)))
+    marked = some.keypoints_px.where(some.visible[..., None], torch.nan)
+    figure, axes = plt.subplots(2, 5, figsize=(9, 4), layout="constrained")
+    for ax, image, points in zip(axes.flat, some.images, marked, strict=False):
+        plots.show_image(ax, image)
+        plots.draw_joints(ax, points)
+    plt.show()
+print(f"{len(real):,} photographs" if photographs else "No folder of photographs was named.")
+
+# %% [markdown]
+# ## Real data sets: where they are, and what the loaders expect
+#
+# Each has its own terms: read them where you get the files. "Research" below stands for use in research that is not commercial. Put the data sets into one folder in any order; `DIR/` is the folder of one of them.
+#
+# | data set | page and terms | what to get | layout that the loader reads |
+# |---|---|---|---|
+# | Human3.6M | [vision.imar.ro/human3.6m](http://vision.imar.ro/human3.6m); registration, academic use | videos and poses of S1, S5 to S9, S11; make images and annotations with the script h36m-fetch, or take the annotation files of the coarse-to-fine code [32] with the images they name | `DIR/processed/S1/Eating-1/annot.h5` and `imageSequence/54138969/img_000001.jpg`; or `DIR/annot/train.h5`, `valid.h5`, `train_images.txt`, `valid_images.txt`, and `DIR/images` |
+# | HumanEva-I | [humaneva.is.tue.mpg.de](http://humaneva.is.tue.mpg.de); registration, research | videos, and the two archives that VideoPose3D makes of the poses | `DIR/data_3d_humaneva15.npz`, `data_2d_humaneva15_gt.npz`, `images/S1/Walking_1_C1/000001.jpg`; `Train/S1/Walking_1.mat` if there |
+# | MPI-INF-3DHP | [vcai.mpi-inf.mpg.de/3dhp-dataset](https://vcai.mpi-inf.mpg.de/3dhp-dataset); research | the test set | `DIR/TS1/annot_data.mat` and `imageSequence/img_000001.jpg`, up to `TS6` |
+# | LSP | [sam.johnson.io/research/lsp.html](http://sam.johnson.io/research/lsp.html); photographs from Flickr, research | the 2,000 images, for Relative Depth LSP below, or to label with the annotation tool | `DIR/joints.mat` and `DIR/images/im0001.jpg` |
+# | LSP Extended | [sam.johnson.io/research/lspet.html](http://sam.johnson.io/research/lspet.html); the same | the 10,000 images | `DIR/joints.mat` and `DIR/images/im00001.jpg` |
+# | MPII | [human-pose.mpi-inf.mpg.de](http://human-pose.mpi-inf.mpg.de); frames of other people's videos, see the terms there | images and annotations | `DIR/images`, and `DIR/mpii_human_pose_v1_u12_1.mat` or the hourglass authors' `DIR/annot/train.h5`, `valid.h5` |
+# | LSP + MPII Ordinal | the paper's [project page](https://www.cis.upenn.edu/~pavlakos/projects/ordinal); licence in the archive, and the terms of LSP and MPII | `lsp-mpii-ordinal.zip` | `DIR/lsp_dataset_original` and `DIR/mpii_upis1h`, each with `joints.mat`, `ordinal.mat`, `images` |
+# | Relative Depth LSP | project page of the paper *It's all relative* (Ronchi et al., BMVC 2018), linked from [github.com/matteorr/rel_3d_pose](https://github.com/matteorr/rel_3d_pose); see the terms there | the annotation file, and LSP | `DIR/relative_depth_lsp_v1.json` and `DIR/lsp_dataset/images/im0001.jpg` |
+# | CMU motion capture | [mocap.cs.cmu.edu](http://mocap.cs.cmu.edu); free, also in products, not for resale | `.asf` and `.amc` files, or a conversion to BVH | any folder of `.bvh`, or of `.amc` with their `.asf` |
+#
+# Pages move; those above were not all reached when this was written. One command tells what was recognised in a folder, how many samples it has, and which files are missing or odd:
+#
+# ```
+# python -m ordlib datasets DIR
+# ```
+#
+# ## A few photographs
+#
+# With the parameter `photographs`, the cell below shows some pictures of your own disk with their 2D joints, from LSP Extended, LSP + MPII Ordinal or an annotated folder. Joints that are not annotated are left out. The figure is in this notebook's output alone: mind the terms of the photographs before you pass an executed copy on. The README tells how a network learns from them (*Your own photographs*).
+
+# %%
+if photographs:
+    real = album.read(photographs, size=256)
+    some = real.batch(np.unique(np.linspace(0, len(real) - 1, 10).astype(int)))
+    marked = some.keypoints_px.where(some.visible[..., None], torch.nan)
+    figure, axes = plt.subplots(2, 5, figsize=(9, 4), layout="constrained")
+    for ax, image, points in zip(axes.flat, some.images, marked, strict=False):
+        plots.show_image(ax, image)
+        plots.draw_joints(ax, points)
+    plt.show()
+print(f"{len(real):,} photographs" if photographs else "No folder of photographs was named.")
+
+# %% [markdown]
 # ## Summary
 #
 # * Four stand-ins give one sample type; subjects are apart, frames and pixels agree, and `wild` has nothing metric.
@@ -456,5 +534,5 @@ pd.DataFrame({"guess from true 2D joints (%)": rows}).round(1)
 #
 # ## Try it
 #
-# * Set `mocap` to a folder of BVH files: the same people and rooms, real motion.
+# * Set `mocap` to a folder of BVH files: the same people and rooms, real motion. Set `photographs` to a folder of real people.
 # * Change the tie: `relations_from_depth(test.joints_mm[..., 2], tie_mm=50)`. How many pairs stay tied?

@@ -243,9 +243,13 @@ def _percent(trained_on: str, key: str, means: Mapping[tuple[str, str], Any]) ->
 
 
 def text(table: pd.DataFrame) -> str:
-    """The percentages of `compare` side by side, in lines."""
+    """The percentages of `compare` side by side with the interval of the gain, in lines."""
+    names = table["measure"].unique()
     wide = table.pivot(index="measure", columns="trained_on", values="percent")
-    return wide.loc[table["measure"].unique(), [ALONE, TOGETHER, GAIN]].round(1).to_string()
+    shown = wide.loc[names, [ALONE, TOGETHER, GAIN]].rename_axis(None).rename_axis(columns=None)
+    gains = table[table["trained_on"] == GAIN].set_index("measure")
+    shown["from"], shown["to"] = gains["ci_low"], gains["ci_high"]
+    return shown.to_string(float_format="{:.1f}".format)
 
 
 @torch.no_grad()
