@@ -6,6 +6,7 @@ weights, are those of one process with the same batch, but for the order of floa
 Files are written by the first process alone and read by all, so machines need one shared folder.
 """
 
+import atexit
 import logging
 import os
 from collections.abc import Mapping
@@ -51,7 +52,14 @@ def connect(precision: str, device: str) -> Fabric:
     strategy = DDPStrategy(timeout=_PATIENCE)
     fabric = Fabric(strategy=strategy, devices=here, num_nodes=processes() // here, **settings)
     fabric.launch()
+    # threads of the group that outlive the interpreter abort the process
+    atexit.register(_leave)
     return fabric
+
+
+def _leave() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def share(batch: PoseBatch | MixedBatch, rank: int, count: int) -> PoseBatch | MixedBatch:
