@@ -212,8 +212,8 @@ print(results.scope(scale, seeds))
 # What may keep the claims that were not reproduced from showing. These are possibilities that were written down with the claims, not findings:
 
 # %%
-for one in judged[judged["note"] != ""].itertuples():
-    print(f"{one.claim}: {one.note}")
+for note, part in judged[judged["note"] != ""].groupby("note", sort=False):
+    print(note, *(f"    {claim}" for claim in part["claim"]), sep="\n")
 
 # %% [markdown]
 # ## How to read it

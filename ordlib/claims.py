@@ -341,20 +341,24 @@ def readable(judged: pd.DataFrame) -> pd.DataFrame:
         of them texts.
     """
     frame = judged[["place", "claim", "number"]].copy()
-    frame["published"] = judged["published"].map(_digits)
-    frame["claimed"] = judged["bound"].str.replace("<=", "≤").str.replace(">=", "≥")
-    frame["reproduced"] = [
-        f"{_digits(one.reproduced)} [{_digits(one.ci_low)}, {_digits(one.ci_high)}]"
-        for one in judged.itertuples()
+    frame[["published", "claimed", "reproduced"]] = [
+        _written(one) for one in judged.itertuples(index=False)
     ]
-    frame["verdict"] = judged["verdict"]
-    return frame.where(judged["reproduced"].notna(), frame.assign(reproduced=""))
+    return frame.assign(verdict=judged["verdict"])
 
 
-def _digits(value: float) -> str:
-    if np.isnan(value):
-        return ""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+def _written(one: Any) -> tuple[str, str, str]:
+    """Published number, bound and reproduced number of a claim, with equally many decimals."""
+    side, bound = one.bound.replace("<=", "≤").replace(">=", "≥").split()
+    places = 2 if np.nanmax(np.abs([float(bound), one.published])) >= 10 else 3
+    numbers = (one.published, float(bound), one.reproduced, one.ci_low, one.ci_high)
+    stated, limit, *found = (f"{value:.{places}f}" for value in numbers)
+    mean, low, high = found
+    return (
+        "" if np.isnan(one.published) else stated,
+        f"{side} {limit}",
+        "" if np.isnan(one.reproduced) else f"{mean} [{low}, {high}]",
+    )
 
 
 def show(judged: pd.DataFrame) -> Styler:

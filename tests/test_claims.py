@@ -242,8 +242,8 @@ def test_a_claim_is_as_strong_as_its_weakest_part() -> None:
 def test_readable_numbers_and_colours() -> None:
     judged = judge({n: one for n, one in constant(opposite()).items() if n != 7})
     frame = claims.readable(judged).set_index(judged["id"])
-    assert frame.loc["questions", "claimed"] == "≤ 17.850"
-    assert frame.loc["questions", "reproduced"] == "30.0 [30.0, 30.0]"
+    assert frame.loc["questions", "claimed"] == "≤ 17.85"
+    assert frame.loc["questions", "reproduced"] == "30.00 [30.00, 30.00]"
     assert frame.loc["keypoints", "reproduced"] == "1.200 [1.200, 1.200]"
     assert frame.loc["keypoints", "published"] == "0.926"
     assert frame.loc["shift-2d", "published"] == ""
