@@ -221,7 +221,7 @@ CLAIMS: tuple[Claim, ...] = (
         "The network's depths may err in other ways than the noise that the component learned on.",
     ),
     _claim(
-        *("ordinal-component", _T2, "Ordinal depths lower it before the component too"),
+        *("ordinal-component", _T2, "Ordinal depths lower it with the component too"),
         "error, + Ord + Rec / + 2D keyp + Rec",
         _in(2, "+ Ord lowers it, with Rec"),
         _ANSWERS,
