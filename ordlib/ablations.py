@@ -8,7 +8,7 @@ tell the two apart.
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +20,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from ordlib import domains, metrics, published, synthetic
+from ordlib.datasets.frames import FrameDataset
 from ordlib.errors import InputError
 from ordlib.evaluation import lift, oracle_scale
 from ordlib.experiments import Run
@@ -72,6 +73,7 @@ class Truth:
         keypoints_px, relations, annotated, intrinsics: see `sample.PoseBatch`.
         limb_lengths_mm: means over training people.
         meta: arrays with a value a sample, such as `subject`, `action` and `part`.
+        scored: joints that errors in mm are means over; None means all.
     """
 
     joints_mm: Float[Tensor, "samples joints 3"]
@@ -81,6 +83,7 @@ class Truth:
     intrinsics: Float[Tensor, "samples 3 3"]
     limb_lengths_mm: Float[Tensor, " bones"]
     meta: Mapping[str, np.ndarray] = field(default_factory=dict)
+    scored: Bool[Tensor, "samples joints"] | None = None
 
     @cached_property
     def depth_mm(self) -> Float[Tensor, "samples joints"]:
@@ -127,6 +130,7 @@ def truth(run: Run, domain: str, mocap: str | None = None, data: str | None = No
         **whole,
         limb_lengths_mm=dataset.limb_lengths_mm,
         meta={key: np.concatenate([meta[key] for meta in metas]) for key in metas[0]},
+        scored=dataset.scored if isinstance(dataset, FrameDataset) else None,
     )
 
 
@@ -134,18 +138,37 @@ def measure(pose_mm: Float[Tensor, "samples joints 3"], known: Truth) -> dict[st
     """Errors of root-relative poses, one value a sample.
 
     `mpjpe`, `reconstruction_error`, `plane_error` (mean distance in x and y) and `depth_error` in
-    mm, `pck3d` and `auc3d` in percent, `ordinal_accuracy` as a fraction.
+    mm, over the joints of `Truth.scored`, also those that the best similarity aligns; `pck3d` and
+    `auc3d` in percent, over the 14 joints of their protocol; `ordinal_accuracy` as a fraction.
     """
-    target = known.joints_mm
+    target, over_scored = known.joints_mm, partial(_over_scored, scored=known.scored)
+    plane, plane_target = pose_mm[..., :2], target[..., :2]
     return {
-        "mpjpe": metrics.mpjpe(pose_mm, target),
-        "reconstruction_error": metrics.reconstruction_error(pose_mm, target),
-        "plane_error": metrics.keypoint_error_px(pose_mm[..., :2], target[..., :2]),
-        "depth_error": metrics.depth_error(pose_mm[..., 2], known.depth_mm),
+        "mpjpe": over_scored(metrics.mpjpe, pose_mm, target),
+        "reconstruction_error": over_scored(metrics.reconstruction_error, pose_mm, target),
+        "plane_error": over_scored(metrics.keypoint_error_px, plane, plane_target),
+        "depth_error": over_scored(metrics.depth_error, pose_mm[..., 2], known.depth_mm),
         "pck3d": 100 * metrics.pck3d(pose_mm, target),
         "auc3d": 100 * metrics.auc3d(pose_mm, target),
         "ordinal_accuracy": ordinal_accuracy(pose_mm[..., 2], known.relations, known.annotated),
     }
+
+
+def _over_scored(
+    metric: Callable[[Tensor, Tensor], Tensor],
+    pose: Tensor,
+    target: Tensor,
+    scored: Bool[Tensor, "samples joints"] | None,
+) -> Float[Tensor, " samples"]:
+    """A metric over the joints that count in each sample; nan where its root does not."""
+    if scored is None or scored.all():
+        return metric(pose, target)
+    found = torch.full((len(pose),), torch.nan)
+    for joints in scored.unique(dim=0):
+        if joints[H36M17.root]:
+            rows = (scored == joints).all(-1)
+            found[rows] = metric(pose[rows][:, joints], target[rows][:, joints])
+    return found
 
 
 def convnet(run: Run, domain: str, known: Truth) -> dict[str, Tensor]:

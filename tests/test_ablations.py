@@ -1,12 +1,15 @@
 """Tables 2 and 3: what is measured, where a gain comes from, and the verdicts."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import humaneva_files
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy.spatial.transform import Rotation
 
 from ordlib import ablations, experiments, metrics, published, reconstruction, results
 from ordlib.ablations import KEYPOINTS, ORDINAL, REC, ROWS, STUDIO, Truth
@@ -16,6 +19,7 @@ from ordlib.experiments import Run
 from ordlib.reconstruction import CONFIGS
 from ordlib.relations import relations_from_depth
 from ordlib.scales import get_scale
+from ordlib.skeleton import H36M17
 from ordlib.synthetic import DOMAINS
 
 LENGTHS = DOMAINS["studio"].limb_lengths_mm.mean(0)
@@ -110,6 +114,93 @@ def test_truth_and_measures_agree_with_what_evaluation_stored(outputs: Path) -> 
         )
         target_px = (stored["keypoints_px"] - known.keypoints_px).norm(dim=-1).mean(-1)
         torch.testing.assert_close(found["keypoint_error"], target_px * (100 / 32))
+
+
+IN_MM = ("mpjpe", "reconstruction_error", "plane_error", "depth_error")
+
+
+def _off(known: Truth, mm: float = 40.0) -> torch.Tensor:
+    noise = torch.randn(known.joints_mm.shape, generator=torch.Generator().manual_seed(3))
+    noise[:, 0] = 0
+    return known.joints_mm + mm * noise
+
+
+def _aligned_error(pose: np.ndarray, target: np.ndarray) -> float:
+    """Mean distance of one pose after rotation, scale and translation, by SciPy's alignment."""
+    x, y = pose - pose.mean(0), target - target.mean(0)
+    x = Rotation.align_vectors(y, x)[0].apply(x)
+    return float(np.linalg.norm((x * y).sum() / (x * x).sum() * x - y, axis=-1).mean())
+
+
+def _errors(pose: np.ndarray, target: np.ndarray, joints: np.ndarray) -> tuple[float, ...]:
+    pose, target = pose[joints].astype(float), target[joints].astype(float)
+    off = pose - target
+    return (
+        float(np.linalg.norm(off, axis=-1).mean()),
+        _aligned_error(pose, target),
+        float(np.linalg.norm(off[:, :2], axis=-1).mean()),
+        float(np.abs(off[:, 2]).mean()),
+    )
+
+
+def test_errors_are_means_over_the_scored_joints_of_each_sample(known: Truth) -> None:
+    scored = torch.ones(SAMPLES, 17, dtype=torch.bool)
+    scored[:, [H36M17.index("spine"), H36M17.index("jaw")]] = False
+    scored[::3, H36M17.index("head_top")] = False
+    pose = _off(known)
+    found = ablations.measure(pose, replace(known, scored=scored))
+    for row in range(SAMPLES):
+        joints = np.flatnonzero(scored[row].numpy())
+        assert len(joints) == (14 if row % 3 == 0 else 15)
+        expected = _errors(pose[row].numpy(), known.joints_mm[row].numpy(), joints)
+        assert [found[name][row].item() for name in IN_MM] == pytest.approx(expected, rel=1e-4)
+    everywhere = ablations.measure(pose, known)
+    for name in ("pck3d", "auc3d", "ordinal_accuracy"):
+        assert torch.equal(found[name].nan_to_num(-1), everywhere[name].nan_to_num(-1))
+    moved = torch.where(scored[..., None], pose, pose + 1000)
+    again = ablations.measure(moved, replace(known, scored=scored))
+    assert all(again[name].equal(found[name]) for name in IN_MM)
+
+
+def test_all_joints_are_scored_by_default(known: Truth) -> None:
+    pose, everything = _off(known), torch.ones(SAMPLES, 17, dtype=torch.bool)
+    found, same = (
+        ablations.measure(pose, replace(known, scored=scored)) for scored in (None, everything)
+    )
+    assert known.scored is None
+    for name in IN_MM:
+        assert found[name].equal(same[name])
+    assert found["mpjpe"].equal(metrics.mpjpe(pose, known.joints_mm))
+    expected = _errors(pose[0].numpy(), known.joints_mm[0].numpy(), np.arange(17))
+    assert [found[name][0].item() for name in IN_MM] == pytest.approx(expected, rel=1e-4)
+
+
+def test_without_its_root_a_sample_has_no_error(known: Truth) -> None:
+    scored = torch.ones(SAMPLES, 17, dtype=torch.bool)
+    scored[1, 0] = False
+    found = ablations.measure(_off(known), replace(known, scored=scored))
+    for name in IN_MM:
+        assert found[name].isnan().nonzero().tolist() == [[1]]
+
+
+def test_truth_of_humaneva_scores_what_was_measured(tmp_path: Path) -> None:
+    """15 joints, and in frames with a defective head the other 14."""
+    table = humaneva_files.positions()
+    joints = table["Validate/S3"]["Walking 1 chunk0"]
+    joints[1:, 14] = joints[1:, 1] + (0.1, 0.1, -0.05)
+    humaneva_files.save_archives(tmp_path, table)
+    humaneva_files.save_all_images(tmp_path)
+    run = Run(experiments.ROWS["table6/duo"], get_scale("smoke"), 0, tmp_path)
+    with pytest.warns(UserWarning, match="the head lies at the chest in 2 of 3 frames"):
+        known = ablations.truth(run, "duo", data=str(tmp_path))
+    assert known.scored is not None
+    assert known.scored.sum(-1).bincount().tolist()[14:] == [2 * 3, len(known.joints_mm) - 2 * 3]
+    assert (known.meta["subject"][known.scored.sum(-1) == 14] == "S3").all()
+    pose = known.joints_mm.clone()
+    pose[:, [H36M17.index("spine"), H36M17.index("jaw")]] += 500
+    pose[~known.scored] += 500
+    found = ablations.measure(pose, known)
+    assert not found["mpjpe"].any() and found["reconstruction_error"].max() < 0.01
 
 
 @pytest.mark.parametrize("domain", ["wild", "duo", "nowhere"])

@@ -27,6 +27,7 @@ from PIL import Image
 from ordlib import metrics
 from ordlib.camera import project
 from ordlib.datasets import humaneva
+from ordlib.datasets.frames import FrameDataset
 from ordlib.datasets.humaneva_archives import RANGES, Chunk, frame_numbers
 from ordlib.errors import InputError
 from ordlib.reconstruction import skeletons_from_poses
@@ -110,8 +111,11 @@ def test_joints_by_name_in_every_camera(tmp_path):
             index = H36M17.index("head_top" if name == "head" else name)
             assert batch.joints_mm[row, index].numpy() == pytest.approx(position, abs=1)
     seen = project(batch.joints_mm, batch.intrinsics)
-    known = batch.visible
-    torch.testing.assert_close(seen[known], batch.keypoints_px[known], atol=0.02, rtol=0)
+    measured = list(humaneva.IN_H36M17)
+    torch.testing.assert_close(
+        seen[:, measured], batch.keypoints_px[:, measured], atol=0.02, rtol=0
+    )
+    torch.testing.assert_close(seen, batch.keypoints_px, atol=0.2, rtol=0)  # half-way in 2D too
 
 
 def test_pixels_count_from_the_edge(tmp_path):
@@ -120,15 +124,17 @@ def test_pixels_count_from_the_edge(tmp_path):
     assert frames.intrinsics[0, :2, 2].numpy() == pytest.approx(K[:2, 2] + 0.5, abs=0.05)
 
 
-def test_spine_and_jaw_are_not_known(tmp_path):
-    batch = loaded(tmp_path).batch([0, 1])
-    missing = [H36M17.index("spine"), H36M17.index("jaw")]
-    others = [j for j in range(17) if j not in missing]
-    assert not batch.visible[:, missing].any() and batch.visible[:, others].all()
-    assert not batch.annotated[:, missing].any() and not batch.annotated[:, :, missing].any()
-    assert batch.annotated[0].sum() == 15 * 14
-    halfway = (batch.joints_mm[:, 0] + batch.joints_mm[:, H36M17.index("thorax")]) / 2
-    torch.testing.assert_close(batch.joints_mm[:, missing[0]], halfway)
+def test_spine_and_jaw_are_interpolated_to_learn_from(tmp_path):
+    dataset = loaded(tmp_path)
+    batch = dataset.batch([0, 1])
+    assert batch.visible.all() and dataset.frames.known.all()
+    assert batch.annotated[0].sum() == 17 * 16
+    for name, ends in (("spine", ("pelvis", "thorax")), ("jaw", ("thorax", "head_top"))):
+        joint, first, second = (H36M17.index(n) for n in (name, *ends))
+        halfway = (batch.joints_mm[:, first] + batch.joints_mm[:, second]) / 2
+        torch.testing.assert_close(batch.joints_mm[:, joint], halfway)
+    scored = [name not in ("spine", "jaw") for name in H36M17.joints]
+    assert dataset.scored.tolist() == [scored] * len(dataset)
 
 
 def test_the_error_is_a_mean_over_the_15_joints(tmp_path):
@@ -163,6 +169,15 @@ def test_what_a_data_set_says_of_itself(tmp_path):
         assert dataset.limb_lengths_mm[shin].item() == pytest.approx(
             np.mean(lengths) * 1000, rel=1e-4
         )
+
+
+@pytest.mark.parametrize(
+    ("joints", "found"), [((), "none"), ((1, 2), "1, 2"), ((0, 17), "0, 17"), ((0, -1), "0, -1")]
+)
+def test_joints_of_errors_are_joints_with_the_root(tmp_path, joints, found):
+    made = loaded(tmp_path)
+    with pytest.raises(InputError, match=rf"joints: expected .* with the root, 0, found {found}$"):
+        FrameDataset("films", "test", made.frames, made.limb_lengths_mm, 32, joints)
 
 
 # --- frame numbers and images ---------------------------------------------------------------------
@@ -349,7 +364,11 @@ def test_a_head_at_the_chest_is_marked_and_counted(tmp_path):
     wrong = walking & (meta["frame"] > 448)
     assert dataset.frames.visible[:, head].tolist() == (~wrong).tolist()
     batch = dataset.batch(np.flatnonzero(wrong))
-    assert not batch.annotated[:, head].any() and not batch.visible[:, head].any()
+    for joint in (head, H36M17.index("jaw")):
+        assert not batch.annotated[:, joint].any() and not batch.visible[:, joint].any()
+    judged = [name not in ("spine", "jaw", "head_top") for name in H36M17.joints]
+    assert dataset.scored[torch.from_numpy(wrong)].tolist() == [judged] * int(wrong.sum())
+    assert (dataset.scored.sum(-1).numpy() == 15 - wrong).all()
     assert (batch.joints_mm[:, head] - batch.joints_mm[:, 8]).norm(dim=-1).max() < 200
     assert dataset.limb_lengths_mm[head - 1] * 2 == pytest.approx(270, abs=30)
     with pytest.warns(UserWarning, match=message):

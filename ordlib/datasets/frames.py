@@ -91,13 +91,17 @@ class FrameDataset:
         frames: its samples.
         limb_lengths_mm: see ordlib.sample.PoseDataset.
         size: side of the crops, pixels.
+        joints: indices of those that the data set measures, which errors are means over; all by
+            default.
 
     Attributes:
         name, split, skeleton, limb_lengths_mm: see ordlib.sample.PoseDataset.
         frames: its samples.
+        joints: indices of those that errors are means over.
 
     Raises:
-        InputError: a size below 1, values that are not finite, or boxes that no image has.
+        InputError: a size below 1, joints that are no joints or lack the root, values that are not
+            finite, or boxes that no image has.
     """
 
     skeleton: Skeleton = H36M17
@@ -109,9 +113,15 @@ class FrameDataset:
         frames: Frames,
         limb_lengths_mm: Float[Tensor, " bones"],
         size: int,
+        joints: Sequence[int] = tuple(range(len(H36M17))),
     ) -> None:
         if size < 1:
             raise InputError(f"size: expected 1 px or more, found {size}")
+        if H36M17.root not in joints or not set(joints) <= set(range(len(H36M17))):
+            raise InputError(
+                f"joints: expected indices of 0 to {len(H36M17) - 1} with the root, {H36M17.root},"
+                f" found {', '.join(map(str, joints)) or 'none'}"
+            )
         for key in ("keypoints_px", "joints_mm", "boxes", "intrinsics"):
             require_finite(f"{frames.folder}: {key}", getattr(frames, key))
         sides = frames.boxes[:, 2]
@@ -122,11 +132,19 @@ class FrameDataset:
                 f" found one of {wrong[0].item():g} px"
             )
         self.name, self.split, self.frames = name, split, frames
+        self.joints = tuple(joints)
         self.limb_lengths_mm = limb_lengths_mm
         self._crop_size = size
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    @property
+    def scored(self) -> Bool[Tensor, "samples joints"]:
+        """Joints that errors are means over: those in `joints`, where they are known."""
+        judged = torch.zeros(len(self.skeleton), dtype=torch.bool)
+        judged[list(self.joints)] = True
+        return self.frames.known & judged
 
     def batch(
         self,

@@ -53,7 +53,7 @@ VIDEO_OFFSETS = {
 IN_H36M17: tuple[int, ...] = tuple(
     H36M17.index("head_top" if name == "head" else name) for name in HUMANEVA15.joints
 )
-"""Index in H36M17 of the 15 joints, which errors are means over; spine and jaw are not known."""
+"""Index in H36M17 of the 15 joints, which errors are means over; spine and jaw are interpolated."""
 
 _LARGEST_ERROR_PX = 15.0  # distortion of the lenses leaves a few
 _LOWEST_HEAD_M = 0.05  # above the thorax; nobody who walks or jogs holds it lower
@@ -65,11 +65,13 @@ def load(
 ) -> FrameDataset:
     """Read the walking and jogging of S1 to S3, seen by all three cameras.
 
-    Spine and jaw are put half-way between their neighbours and marked as not visible; no relation
-    has them, and errors should be taken over the joints `IN_H36M17`. The head is marked too where
-    it lies at the chest, as it does in much of S3's walking (a defect of the motion capture); its
-    position is left as it is, since other works have evaluated on it. The crop has a margin that
-    spans the same angle as that of Human3.6M. Limb lengths are the means over the training poses.
+    Spine and jaw are interpolated, half-way between their neighbours. They are marked as visible
+    and known, so that networks learn all 17 joints, whose limb lengths place the root in depth;
+    errors are means over the joints `IN_H36M17`, without the two. The head, and the jaw with it,
+    is marked as neither visible nor known where it lies at the chest, as it does in much of S3's
+    walking (a defect of the motion capture); no error counts it there, though its position is left
+    as it is. The crop has a margin that spans the same angle as that of Human3.6M. Limb lengths are
+    the means over the training poses.
 
     Warns of such heads, and of frames without a number, which are left out.
 
@@ -100,7 +102,7 @@ def load(
     frames = join(parts)
     _require_images(folder, frames.names)
     _warn_of_heads(folder / FILE_3D, chosen)
-    return FrameDataset("humaneva", split, frames, _limb_lengths(chunks), size)
+    return FrameDataset("humaneva", split, frames, _limb_lengths(chunks), size, IN_H36M17)
 
 
 def poses(root: str | Path, split: str = "train", *, trust_pickle: bool = False) -> MotionCapture:
@@ -160,9 +162,9 @@ def _frames(folder: Path, chunk: Chunk, first: int, camera: int, view: Camera) -
     numbers = np.arange(first, first + count)
     images = numbers + VIDEO_OFFSETS[chunk.action, chunk.subject][camera]
     place = f"images/{chunk.subject}/{chunk.action}_1_{CAMERAS[camera]}"
-    seen = torch.zeros(count, len(H36M17), dtype=torch.bool)
-    seen[:, list(IN_H36M17)] = True
-    seen[:, H36M17.index("head_top")] = torch.from_numpy(~_head_at_chest(chunk.joints_m))
+    seen = torch.ones(count, len(H36M17), dtype=torch.bool)
+    for joint in ("head_top", "jaw"):
+        seen[:, H36M17.index(joint)] = torch.from_numpy(~_head_at_chest(chunk.joints_m))
     pixels = torch.from_numpy(chunk.pixels[camera]).float()
     centre, side = pose_box(pixels, margin_px(float(view.intrinsics[0, 0])))
     return Frames(
