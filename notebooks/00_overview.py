@@ -202,7 +202,7 @@ claims.show(judged)
 #
 # - In **ratios of errors**, below 1 means that the first has the smaller error. In **points** of PCK3D and AUC, and in **shares**, above 0 means better.
 # - *By 2D* and *by depth* come from poses lifted from the 2D positions of one network and the depths of another (notebook 11).
-# - **Rivals** are three ideas of other papers, trained again on the same images (notebook 12). That the full method beats them says nothing about the systems of those papers.
+# - **Rivals** are three ideas of other papers, trained again on the same images (notebook 12). Whether the full method is above or below them says nothing about the systems of those papers.
 # - The notebook of each table has more numbers, the parts of each claim one by one, and what may explain them.
 
 # %%
@@ -255,10 +255,11 @@ for note, part in judged[judged["note"] != ""].groupby("note", sort=False):
 #
 # An interrupted run continues where it stopped. Finished networks are reused. Results lie in one folder for each scale: `outputs/<scale>/notebooks` (executed), `figures`, `tables` (CSV) and `runs` (configuration, log, weights and predictions of each network). With `MOCAP=folder` the poses come from your own BVH files, and the results lie in `outputs/<scale>-mocap`.
 #
-# The scales differ in sizes and budgets, not in method:
+# The scales differ in sizes and budgets, and the small ones in optimiser and heatmap loss too (notebook 08). Networks that see two kinds of images, half of each batch each, train for *mixed_steps* (on `duo`, three fifths of them):
 
 # %% tags=["nbval-check-output"]
-columns = ["image_size", "features", "train_images", "test_images", "steps", "batch_size", "seeds"]
+columns = ["image_size", "features", "train_images", "test_images"]
+columns += ["steps", "mixed_steps", "batch_size", "seeds"]
 sizes = pd.DataFrame(
     {name: [getattr(one, column) for column in columns] for name, one in SCALES.items()},
     index=columns,

@@ -11,9 +11,9 @@
 #
 # **Question.** A network for 3D pose is trained on studio images with exact joints. Images from elsewhere are added: first with 2D keypoints, then with ordinal depths too. At last the reconstruction component is put behind it. How much does each step lower the error on *studio* test images?
 #
-# **Answer in one sentence.** In the paper each step lowers it, from 71.9 to 56.2 mm; at scale `quick` the two steps of training raise it here, and the component lowers it. What each step changes in 2D and in depth is told apart, and a verdict on each step stands near the end.
+# **Answer in one sentence.** In the paper each step lowers it, from 71.9 to 56.2 mm; what each step changes here, in 2D and in depth, is told apart below, and a verdict on each step stands near the end.
 #
-# **Needs** three trained networks, of which notebook 11 needs the same, and the reconstruction component of notebook 07, on two kinds of skeletons; it trains those that are missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network and about a minute a component; `desk` hours; `paper` days on a GPU. Without training: less than half a minute.
+# **Needs** three trained networks, of which notebook 11 needs the same, and the reconstruction component of notebook 07, on two kinds of skeletons; it trains those that are missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network and about a minute a component; `desk` about two hours for all notebooks together (an estimate); `paper` days on a GPU. Without training: less than half a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper

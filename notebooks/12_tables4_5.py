@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** In the paper it has the lowest average of all, by more than 10%, and the largest gains on *Sitting Down*, *Photo* and *Sitting*; what holds here, against three rivals trained again on the same images, is computed below and stands in the verdicts near the end.
 #
-# **Needs** three trained networks, two of them those of notebook 10, the reconstruction component of notebook 07, and a lifting network; it trains what is missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network, a minute or two for the lifting network; `desk` hours; `paper` days on a GPU. Without training: less than a minute.
+# **Needs** three trained networks, two of them those of notebook 10, the reconstruction component of notebook 07, and a lifting network; it trains what is missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network, a minute or two for the lifting network; `desk` about two hours for all notebooks together (an estimate); `paper` days on a GPU. Without training: less than a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -306,7 +306,7 @@ plots.save_figure(figure, folder / "figures" / "12_gains.png")
 plt.show()
 
 # %% [markdown]
-# Is the order of difficulty the paper's? If the rivals' errors by action rank here as they do in print, the stand-in's hard actions are hard in the same way. Rank correlation over the 15 actions, 1 for the same order:
+# Is the order of difficulty the paper's? If a method's errors by action rank here as they do in print, the stand-in's hard actions are hard in the same way. Rank correlation over the 15 actions, 1 for the same order:
 
 # %%
 for number in (4, 5):
@@ -319,7 +319,7 @@ for number in (4, 5):
 # %% [markdown]
 # ## What stands behind the averages
 #
-# 2D error, depth error and order of the same methods. Lifting has the 2D positions of the full method's network and no other look at the image. If its depth error is close to that of ours, then the image adds little to what 2D joints tell; if it is far above, depth is read from the image. Rows with something behind the network give no positions in the image.
+# 2D error, depth error and order of the same methods. Lifting has the 2D positions of the full method's network and no other look at the image. If its depth error is close to that of ours, then the image adds little to what 2D joints tell; if it is far above, depth is read from the image; if it is below, depths guessed from 2D joints alone are better than those that ours reads in the image and passes on. Rows with something behind the network give no positions in the image.
 
 # %%
 beside = tables[4][tables[4]["column"].isin(["depth_error_mm", "ordinal_accuracy",
@@ -383,7 +383,11 @@ print(results.scope(scale, seeds))
 # ## What may decide this
 #
 # - **Budget.** Networks that see `wild` have half a batch of `studio` in each step, and the scale sets how many steps they get (table of methods above); the paper gives them eight times as many. Part of any gain over [32] may be that. Notebook 10 shows which share of the paper's budget this is, and whether ordinal depths pay on `studio` at this scale at all. Where they do not, the full method can be better by its component alone; the section above tells.
-# - **A component against a lifter.** Ours and lifting share detector, form and size. They differ in the depths that ours gets, and in what they learn from: skeletons before random cameras with made-up noise, against detections in training images with the true cameras of `studio`. On `studio` the second is an advantage for lifting; a detector is better on its training images than on others, which is one for ours.
+# - **A component against a lifter.** Ours and lifting share detector, form and size. They differ in the depths that ours gets, and in what they learn from. Where lifting has the lower error, these may be the reasons:
+#   - *Errors.* Lifting learns from the detector's own errors, left and right that are confused among them. The component learns from skeletons with an assumed noise (notebook 07), which never exchanges left and right. On the other side, a detector is better on its training images than on others, so lifting learns from smaller errors than it meets in the test.
+#   - *Cameras.* Lifting sees the true cameras of `studio`, in training and in the test; the component learns before random ones. So it knows less of the size of a person and of the direction in which one stands. If ours is much nearer to lifting in Table 5 than in Table 4, this is part of it.
+#   - *Depths.* The component trusts depths as far as its assumed noise says. Depths that are worse than that can mislead it (notebooks 07 and 10).
+#   - *No fine-tuning.* Section 3.4 allows to train network and component together, which would let the component learn from the network's errors as well. As in the paper's tables, this is not done here; notebook 07 measures it on a network of Table 1.
 # - **Size.** Volumes and limb lengths place a person by mean limb lengths; lifting and the component give the pose directly. Table 5 takes size out. Where the order of methods differs between the tables, size and orientation are what changes it.
 # - **Hard actions.** *Sitting Down* hides limbs in the benchmark too, but images of `wild` with the poses of the studio's actions are few. That these actions gain most needs images of `wild` that teach them.
 #

@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** In the paper the full method has the lowest average of all, by more than 10%, *a solid improvement considering the numbers for this dataset have mostly saturated*; what holds here, against two rivals trained again on the same images, is computed below and stands in the verdicts near the end.
 #
-# **Needs** two trained networks, a reconstruction component for the motion of `duo`, and a lifting network; it trains what is missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network and a minute or two for the others; `desk` hours; `paper` days on a GPU. Without training: less than half a minute.
+# **Needs** two trained networks, a reconstruction component for the motion of `duo`, and a lifting network; it trains what is missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network and a minute or two for the others; `desk` about two hours for all notebooks together (an estimate); `paper` days on a GPU. Without training: less than half a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -214,7 +214,7 @@ wide
 # %% [markdown]
 # ## What stands behind the averages
 #
-# 2D error (percent of the crop), depth error (mm) and share of ordered pairs in the right order, before any alignment. Lifting has the 2D positions of the full method's network, so where it is close to ours, 2D joints tell nearly all there is to know of two actions.
+# 2D error (percent of the crop), depth error (mm) and share of ordered pairs in the right order, before any alignment. Lifting has the 2D positions of the full method's network, so where it is close to ours, 2D joints tell nearly all there is to know of two actions; where it is better, the depths that ours reads in the image do not help the component.
 
 # %%
 names = ["keypoint_error_percent", "depth_error_mm", "ordinal_accuracy"]
@@ -285,9 +285,9 @@ print(results.scope(scale, seeds))
 # %% [markdown]
 # ## What may decide this
 #
-# - **What is left to learn.** Test people, clothes, cameras and actions are those of training. Volumes trained on `duo` alone spend every step on just that; those that share their batches with `wild` see fewer images of `duo` in the same number of steps. The scale sets how many steps each gets (table of methods); in the paper mixed training is long, 1.5 million steps.
-# - **Alignment.** The reconstruction error forgives size, place and direction, which are what a component or a lifter mends first. So gains in MPJPE (table of steps) can be larger than those in the error that the paper prints.
-# - **A narrow prior.** Two actions leave little freedom: 2D joints of a walking person nearly tell the pose. That helps lifting and the component more than anything that an image could add.
+# - **What is left to learn.** Test people, clothes, cameras and actions are those of training. Volumes trained on `duo` alone spend all they have on just that; networks that share their batches with `wild` have half of each batch for it, and have to learn other people, places and poses beside. The scale sets how many steps each gets (table of methods); in the paper mixed training is long, 1.5 million steps. The first two lines of the table of steps show what `wild` brings or costs before any component: where it costs much, the component cannot win it back.
+# - **Alignment.** The reconstruction error, which the paper prints, forgives size, place and direction; MPJPE forgives only place. So a step can gain in one and hardly in the other. The table of steps has both.
+# - **A narrow prior.** Two actions leave little freedom: 2D joints of a walking person may nearly tell the pose. That would help lifting and the component. Whether it outweighs what an image adds is seen in lifting against volumes.
 #
 # ## What these numbers cannot tell
 #

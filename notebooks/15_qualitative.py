@@ -78,7 +78,9 @@ pck = metrics.pck3d(pose_mm, truth_mm)
 mpjpe = metrics.mpjpe(pose_mm, truth_mm)
 batches = np.array_split(np.arange(len(test)), -(-len(test) // 256))
 part = np.concatenate([test.batch(rows).meta["part"] for rows in batches])
-by_part = pd.DataFrame({"part": part, "images": 1, "PCK3D (%)": 100 * pck, "MPJPE (mm)": mpjpe})
+by_part = pd.DataFrame(
+    {"part": part, "images": 1, "PCK3D (%)": 100 * pck.double(), "MPJPE (mm)": mpjpe.double()}
+)
 by_part.groupby("part").agg({"images": "sum", "PCK3D (%)": "mean", "MPJPE (mm)": "mean"}).round(1)
 
 # %% [markdown]
