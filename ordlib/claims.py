@@ -142,7 +142,7 @@ def _speed(means: Mapping[Key, Any]) -> Any:
 
 
 _MIXED = (
-    "Half of each batch comes from elsewhere, so the studio is seen half as often; a short training"
+    "Half of each batch comes from elsewhere, so a step sees half as much of the studio; a short training"
     " may end before that pays."
 )
 _ANSWERS = (
