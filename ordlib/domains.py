@@ -218,7 +218,7 @@ def _read(domain: str, split: str, size: int, data: str, content: str) -> PoseDa
     layout, folder = locate(data)[domain]
     module = importlib.import_module(f"ordlib.datasets.{layout.loader}")
     options = {"split": split} if len(ROLES[domain].splits) > 1 else {}
-    return module.load(folder, size=size, **options, **layout.options)
+    return module.load(folder, size=size, **options)
 
 
 def labels(dataset: PoseDataset, indices: np.ndarray) -> PoseBatch:

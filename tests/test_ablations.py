@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from ordlib import ablations, experiments, metrics, published, reconstruction, results
 from ordlib.ablations import KEYPOINTS, ORDINAL, REC, ROWS, STUDIO, Truth
+from ordlib.datasets.npz import TRUST
 from ordlib.errors import InputError
 from ordlib.evaluation import lift
 from ordlib.experiments import Run
@@ -183,7 +184,8 @@ def test_without_its_root_a_sample_has_no_error(known: Truth) -> None:
         assert found[name].isnan().nonzero().tolist() == [[1]]
 
 
-def test_truth_of_humaneva_scores_what_was_measured(tmp_path: Path) -> None:
+def test_truth_of_humaneva_scores_what_was_measured(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv(TRUST, "data_3d_humaneva15.npz, data_2d_humaneva15_gt.npz")
     """15 joints, and in frames with a defective head the other 14."""
     table = humaneva_files.positions()
     joints = table["Validate/S3"]["Walking 1 chunk0"]

@@ -14,11 +14,19 @@ import threedhp_files
 import torch
 
 from ordlib import ablations, domains, experiments, results
+from ordlib.datasets.npz import TRUST
 from ordlib.errors import InputError
 from ordlib.experiments import get_row, is_done, run, run_folder
 from ordlib.metrics import mpjpe
 from ordlib.reproduce import left_out, reproduce
 from ordlib.synthetic.dataset import SyntheticDataset
+
+
+@pytest.fixture(autouse=True)
+def trusted(monkeypatch) -> None:
+    """The user has named the archives of HumanEva-I, which need unpickling."""
+    monkeypatch.setenv(TRUST, "data_3d_humaneva15.npz, data_2d_humaneva15_gt.npz")
+
 
 FULL, ORDINAL = "table1/volume2/full", "table2/ordinal"
 NEW = (None, "32-true", False)
@@ -139,9 +147,13 @@ def test_a_split_that_the_real_set_lacks_is_not_filled(data) -> None:
     assert row.domains == ("studio",)
 
 
-def test_humaneva_is_read_without_a_further_word(data) -> None:
+def test_humaneva_is_read_once_its_archives_are_named(data, monkeypatch) -> None:
     root = humaneva_files.save_archives(data / "HumanEva")
     humaneva_files.save_all_images(root)
+    with monkeypatch.context() as patch:
+        patch.delenv(TRUST)
+        with pytest.raises(InputError, match=f"found a pickle, .* set {TRUST}=data_3d_humaneva15"):
+            domains.load("duo", "validation", "smoke", 0, data=again(data))
     dataset = domains.load("duo", "validation", "smoke", 0, data=again(data))
     assert dataset.name == "humaneva" and dataset.batch([0]).images.shape == (1, 3, 32, 32)
 

@@ -12,8 +12,15 @@ from mpii_files import people, person_of, relative, release_of, save_h5, save_re
 from photo_files import half, lspet_array, random_points, save_half, save_images, save_mat
 
 from ordlib.cli import main
+from ordlib.datasets.npz import TRUST
 from ordlib.datasets.recognise import LAYOUTS, Found, recognise, table
 from ordlib.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def trusted(monkeypatch) -> None:
+    """The user has named the archives of HumanEva-I, which need unpickling."""
+    monkeypatch.setenv(TRUST, "data_3d_humaneva15.npz, data_2d_humaneva15_gt.npz")
 
 
 def _lspet(folder, images=3):

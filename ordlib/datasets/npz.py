@@ -5,6 +5,7 @@ even then nothing but arrays of NumPy and Python's own containers, numbers and t
 """
 
 import io
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -14,6 +15,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ordlib.errors import InputError
+
+TRUST = "ORDLIB_TRUST_PICKLE"
+"""Environment variable with the names of trusted archives, separated by commas."""
 
 
 class _Latin1:
@@ -56,7 +60,8 @@ def read(path: Path, key: str, *, trust_pickle: bool = False) -> Any:
     Args:
         path: the file.
         key: name of the member, without `.npy`.
-        trust_pickle: whether pickled members may be read.
+        trust_pickle: whether pickled members may be read; so they may, too, of an archive that the
+            user has named in `TRUST`.
 
     Raises:
         InputError: no such file, no archive, no such key; a pickled member that is not trusted or
@@ -69,16 +74,21 @@ def read(path: Path, key: str, *, trust_pickle: bool = False) -> Any:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
             if key in names:
-                return _parse(archive.read(f"{key}.npy"), trust_pickle)
+                return _parse(archive.read(f"{key}.npy"), trust_pickle or _is_named(path))
     except _NotTrusted:
         raise InputError(
             f"{path}: {key}: expected an array of numbers, found a pickle, which could run any"
-            " code; if the file comes from where you trust it, pass trust_pickle=True"
+            f" code; if you trust where it comes from, set {TRUST}={path.name} (names of files,"
+            " separated by commas) or pass trust_pickle=True"
         ) from None
     except Exception as error:  # damaged bytes make the readers raise almost any type
         reason = f"{type(error).__name__}: {error}"
         raise InputError(f"{path}: expected a NumPy archive, found damage ({reason})") from error
     raise InputError(f"{path}: expected the key {key!r}, found {', '.join(names) or 'no keys'}")
+
+
+def _is_named(path: Path) -> bool:
+    return path.name in (name.strip() for name in os.environ.get(TRUST, "").split(","))
 
 
 class _NotTrusted(Exception):

@@ -9,9 +9,8 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ordlib.errors import InputError
 
@@ -29,7 +28,6 @@ class Layout:
         markers: patterns of its annotation files; one file is enough.
         splits: what its loader calls its parts; empty if it has no such argument.
         accepts: whether a folder with such files is it, where names alone do not tell.
-        options: what else the loader is told.
     """
 
     name: str
@@ -37,7 +35,6 @@ class Layout:
     markers: tuple[str, ...]
     splits: tuple[str, ...] = ()
     accepts: Callable[[Path], bool] = Path.is_dir
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,6 @@ LAYOUTS = (
         "humaneva",
         ("data_3d_humaneva15*.npz",),
         ("train", "validation"),
-        options={"trust_pickle": True},  # nothing but arrays and containers can come out of these
     ),
     Layout("MPI-INF-3DHP", "mpi_inf_3dhp", ("TS[1-6]/annot_data*.mat",)),
     Layout(
@@ -191,7 +187,7 @@ def _read(layout: Layout, folder: Path) -> Found:
         for split in layout.splits or ("",):
             chosen = {"split": split} if split else {}
             try:
-                data = load(folder, **chosen, **layout.options)
+                data = load(folder, **chosen)
                 samples[split or getattr(data, "split", "poses")] = len(data)
             except InputError as error:
                 problems.setdefault(str(error), []).append(split)
