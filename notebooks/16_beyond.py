@@ -330,6 +330,8 @@ for ax, (metric, label) in zip(axes, panels.items(), strict=True):
     ax.errorbar(LISTS.width_mm, mean, reach, fmt="s", color=COLOURS["listwise"], label="listwise")
     level(ax, NONE, "no annotation", metric)
     ax.set(xscale="log", xlabel="unit or slope (mm)", ylabel=f"{label}, shift")
+    ax.set_xticks((25, 50, 100, 250, 500), ("25", "50", "100", "250", "500"))
+    ax.set_xticks((), minor=True)
 axes[0].axhline(1, color=plots.PUBLISHED)
 axes[0].legend(fontsize=7)
 plots.save_figure(figure, folder / "figures" / "16_loss.png")
