@@ -134,7 +134,10 @@ def configuration(
     data: str | None = None,
 ) -> dict:
     """All that decides the weights of a run, and with stand-ins its whole result."""
-    options = {"compile": True} if compile else {}
+    options: dict[str, Any] = {"compile": True} if compile else {}
+    if start := row.begins_with(row.scaled(scale)):
+        source = configuration(start, scale, seed, mocap, precision, compile, data)
+        options["start"] = digest(source)
     return options | {
         "format": FORMAT,
         "code": _source(),
@@ -264,6 +267,10 @@ def _train_and_evaluate(
     train_set = load(row.home, row.train_split)
     network = build(row.network, row.stacks, scale, seed)
     if not fabric.broadcast((folder / "weights.safetensors").exists()):
+        if start := row.begins_with(scale):
+            source = partial(run, device=device, mocap=mocap, data=data, position=position)
+            begun = source(start.id, scale.name, seed, precision=precision, compile=compile)
+            load_weights(begun.folder / "weights.safetensors", network, begun.folder.name)
         budget = (row.steps(scale), scale.optimizer, scale.learning_rate, scale.schedule)
         config = TrainingConfig(*budget, precision, compile=compile)
         wild = load("wild", "train") if row.wild else None
@@ -335,6 +342,8 @@ def train(
 ) -> None:
     """Train what is not done yet, on a CPU one thread a network and as many as there are cores.
 
+    What a row begins with is trained before it (`Row.begins_with`).
+
     Progress bars are shown on a terminal and nowhere else.
 
     Args:
@@ -345,15 +354,17 @@ def train(
     """
     place = resolve_device(device)
     get_scale(scale)
+    starts = _starts(rows, scale)
     pending = [
         (row, seed)
         for seed in dict.fromkeys(seeds)
-        for row in dict.fromkeys(rows)
+        for row in dict.fromkeys([*starts, *rows])
         if not is_done(row, scale, seed, mocap, precision, compile, data)
     ]
     pending = connect(precision, place).broadcast(pending)
-    # Long runs first, so that the last ones to finish are short.
-    pending.sort(key=lambda item: (not get_row(item[0]).wild, -get_row(item[0]).stacks))
+    # What others begin with, then long runs, so that the last ones to finish are short.
+    turn = {id: (id not in starts, not get_row(id).wild, -get_row(id).stacks) for id, _ in pending}
+    pending.sort(key=lambda item: turn[item[0]])
     for seed in [] if data else dict.fromkeys(seed for _, seed in pending):
         for domain, split in _data([row for row, _ in pending]):
             synthetic.load(domain, split, scale, seed, mocap=mocap, device=place)
@@ -367,6 +378,13 @@ def train(
             one(row, seed=seed)
         return
     side_by_side(one, pending, min(count, len(pending)))
+
+
+def _starts(rows: Sequence[str], scale: str) -> dict[str, None]:
+    """The rows whose weights some of these begin with, each once."""
+    specs = [get_row(row) for row in rows]
+    starts = [row.begins_with(row.scaled(scale)) for row in specs]
+    return dict.fromkeys(start.id for start in starts if start)
 
 
 def _data(rows: Sequence[str]) -> dict[tuple[str, str], None]:

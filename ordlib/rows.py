@@ -11,6 +11,7 @@ TEST_SPLITS = {"studio": "test", "duo": "validation", "shift": "test", "wild": "
 """What each domain is tested on. `wild` has no 3D ground truth: its errors are 2D and ordinal."""
 
 _STUDIO_AND_SHIFT = ("studio", "shift")
+_STUDIO_ONLY, _DUO_ONLY = "table1/volume2/full", "table6/duo"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Row:
         wild: what is learned from images of `wild` beside their 2D keypoints, a name in
             `objectives.WILD`; as many as of the other domain are in each batch (Section 4.2).
             Empty for none of these images.
+        start: the row whose trained network this one begins with where the scale says so
+            (`Scale.warm_start`); it has seen no image that this row is tested on.
         domains: which test sets it is evaluated on; the first is the domain that has the 3D
             ground truth.
         changes: fields of the scale that this row sets differently.
@@ -38,6 +41,7 @@ class Row:
     train_split: str = "train"
     test_split: str = "test"
     wild: str = ""
+    start: str = ""
     domains: tuple[str, ...] = ("studio",)
     changes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -55,6 +59,15 @@ class Row:
         if not self.wild:
             return scale.steps
         return scale.mixed_steps if self.home == "studio" else scale.mixed_steps * 3 // 5
+
+    def begins_with(self, scale: Scale) -> "Row | None":
+        """The row whose trained weights this one begins with; None where it begins from scratch."""
+        return get_row(self.start) if self.start and scale.warm_start else None
+
+    def steps_before(self, scale: Scale) -> int:
+        """Steps that went into the weights it begins with, all on its home domain."""
+        start = self.begins_with(scale)
+        return start.steps(scale) if start else 0
 
     def tests(self) -> dict[str, str]:
         """Test split of each domain that it is evaluated on."""
@@ -116,13 +129,29 @@ ROWS: dict[str, Row] = {
             for weak in (True, False)
         ),
         *(
-            Row(f"table2/{wild}", "volume", False, 2, wild=wild, domains=_STUDIO_AND_SHIFT)
-            for wild in ("keypoints", "ordinal")
+            Row(
+                id,
+                *("volume", False, 2),
+                wild=wild,
+                start=_STUDIO_ONLY,
+                domains=_STUDIO_AND_SHIFT,
+            )
+            for id, wild in (
+                ("table2/keypoints", "keypoints"),
+                ("table2/ordinal", "ordinal"),
+                ("table4/limbs", "limbs"),
+            )
         ),
-        Row("table4/limbs", "volume", False, 2, wild="limbs", domains=_STUDIO_AND_SHIFT),
         *(
-            Row(id, "volume", False, 2, test_split="validation", wild=wild, domains=("duo",))
-            for id, wild in (("table6/duo", ""), ("table6/ordinal", "ordinal"))
+            Row(
+                id,
+                *("volume", False, 2),
+                test_split="validation",
+                wild=wild,
+                start=start,
+                domains=("duo",),
+            )
+            for id, wild, start in ((_DUO_ONLY, "", ""), ("table6/ordinal", "ordinal", _DUO_ONLY))
         ),
         *(
             Row(f"choice/volume1/{name}", "volume", True, 1, "fit", "val", changes=changes)

@@ -12,7 +12,7 @@ from ordlib.experiments import ROWS, run
 from ordlib.losses import limb_loss
 from ordlib.objectives import WILD, build, mixed_volume_losses, volume_losses
 from ordlib.sample import MixedBatch
-from ordlib.scales import get_scale
+from ordlib.scales import SCALES, get_scale
 from ordlib.volume import bin_centres_mm, expected_depth, marginals
 
 ROW = "table2/ordinal"
@@ -134,3 +134,56 @@ def test_duo_takes_the_part_of_studio(outputs):
     assert row.home == "duo" and row.tests() == {"duo": "validation"}
     assert len(result.predictions["mpjpe"]) == len(synthetic.load("duo", "validation", "smoke", 0))
     assert result.metrics["mpjpe"] == pytest.approx(float(result.on("duo")["mpjpe"].mean()))
+
+
+@pytest.fixture
+def warm(monkeypatch):
+    """Scale `smoke` where mixed networks begin with trained ones."""
+    scale = replace(get_scale("smoke"), warm_start=True)
+    monkeypatch.setitem(SCALES, "smoke", scale)
+    return scale
+
+
+def test_a_row_begins_with_one_of_its_own_kind(warm):
+    """Same network, images and training people; with other ones, held-out people would be seen."""
+    begun = {row.id: row.begins_with(warm) for row in ROWS.values() if row.begins_with(warm)}
+    assert set(begun) == {"table2/keypoints", "table2/ordinal", "table4/limbs", "table6/ordinal"}
+    for id, start in begun.items():
+        row = ROWS[id]
+        for name in ("network", "stacks", "weak", "home", "train_split", "test_split", "changes"):
+            assert getattr(start, name) == getattr(row, name)
+        assert not start.wild and not start.start
+        assert row.steps_before(warm) == warm.steps
+    cold = replace(warm, warm_start=False)
+    assert not any(row.begins_with(cold) or row.steps_before(cold) for row in ROWS.values())
+
+
+def test_a_mixed_network_begins_with_the_trained_one(outputs, warm, monkeypatch):
+    trained, given = experiments.train_network, []
+
+    def recording(network, *rest):
+        given.append({name: value.clone() for name, value in network.state_dict().items()})
+        return trained(network, *rest)
+
+    monkeypatch.setattr(experiments, "train_network", recording)
+    experiments.train([ROW], "smoke", [5], device="cpu", jobs=1)
+    start, first = run("table1/volume2/full", "smoke", 5, device="cpu"), given[-1]
+    assert len(given) == 2
+    for name, value in start.network().state_dict().items():
+        torch.testing.assert_close(value, first[name], rtol=0, atol=0)
+    mixed = run(ROW, "smoke", 5, device="cpu")
+    assert len(mixed.log) == warm.mixed_steps and len(given) == 2
+
+
+def test_what_a_run_begins_with_is_part_of_its_name(warm, monkeypatch):
+    def name():
+        return experiments.run_folder(ROWS[ROW], "smoke", 0, None, "32-true").name
+
+    names = {name()}
+    monkeypatch.setitem(
+        ROWS, "table1/volume2/full", replace(ROWS["table1/volume2/full"], weak=True)
+    )
+    names.add(name())
+    monkeypatch.setitem(SCALES, "smoke", replace(warm, warm_start=False))
+    names.add(name())
+    assert len(names) == 3
