@@ -74,7 +74,7 @@ pd.Series({name: round(printed[a] / printed[b], 3) for name, (a, b) in STEPS.ite
 #
 # Depths are in mm in all rows, as `studio` teaches them; no depth scale is fitted. The root comes from mean limb lengths as in notebook 09. With *Rec* no root is needed.
 #
-# A batch of two kinds of images holds half as many of each; the scale sets how many more steps the mixed rows get. What each row sees, by code:
+# A batch of two kinds of images holds half as many of each; the scale sets how many more steps the mixed rows get, and whether they begin from scratch, as in the paper, or with the weights of the first row (at `desk`, notebook 08; its steps are counted in then). What each row sees, by code:
 
 # %%
 seeds = experiments.seeds(scale, seed)
@@ -84,12 +84,12 @@ runs = {
 budget = {}
 for row in ROWS:
     spec, sizes = runs[row][0].row, runs[row][0].scale
-    steps, share = (sizes.mixed_steps, 0.5) if spec.wild else (sizes.steps, 1.0)
+    before, steps, share = spec.steps_before(sizes), spec.steps(sizes), 0.5 if spec.wild else 1.0
     budget[row] = {
         "wild images with": {"": "-", "ordinal": "keypoints, ordinal"}.get(spec.wild, spec.wild),
-        "steps": steps,
+        "steps": before + steps,
         "batch": sizes.batch_size,
-        "studio images seen": int(steps * sizes.batch_size * share),
+        "studio images seen": int((before + steps * share) * sizes.batch_size),
         "of different ones": len(domains.load("studio", "train", scale, seed, **inputs)),
     }
 pd.DataFrame(budget).T
@@ -345,8 +345,8 @@ for row in ROWS:
 figure, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
 for row in ROWS:
     run = runs[row][0]
-    share = 0.5 if run.row.wild else 1.0
-    seen = run.log["step"] * run.scale.batch_size * share
+    before, share = run.row.steps_before(run.scale), 0.5 if run.row.wild else 1.0
+    seen = (before + run.log["step"] * share) * run.scale.batch_size
     smooth = run.log["volume"].rolling(5, min_periods=1).mean()
     ax.plot(seen, smooth, color=COLOURS[row], label=NAMES[row].replace("\n", " "))
 ax.set_xlabel("studio images seen")

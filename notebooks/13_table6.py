@@ -101,7 +101,7 @@ for method in METHODS[6]:
         "network": method.network,
         "behind it": method.behind or "-",
         "of wild": f"2D keypoints, {spec.wild}" if spec.wild else "-",
-        "steps": spec.steps(sizes),
+        "steps": spec.steps_before(sizes) + spec.steps(sizes),
     }
 pd.DataFrame(facts).T
 

@@ -267,10 +267,8 @@ def _train_and_evaluate(
     train_set = load(row.home, row.train_split)
     network = build(row.network, row.stacks, scale, seed)
     if not fabric.broadcast((folder / "weights.safetensors").exists()):
-        if start := row.begins_with(scale):
-            source = partial(run, device=device, mocap=mocap, data=data, position=position)
-            begun = source(start.id, scale.name, seed, precision=precision, compile=compile)
-            load_weights(begun.folder / "weights.safetensors", network, begun.folder.name)
+        source = {"mocap": mocap, "data": data, "precision": precision, "compile": compile}
+        warm_start(network, row, scale, seed, device=device, position=position, **source)
         budget = (row.steps(scale), scale.optimizer, scale.learning_rate, scale.schedule)
         config = TrainingConfig(*budget, precision, compile=compile)
         wild = load("wild", "train") if row.wild else None
@@ -289,6 +287,17 @@ def _train_and_evaluate(
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)
         load_weights(folder / "weights.safetensors", network, folder.name)
         _evaluate(network, row, scale, folder, device, train_set, load)
+
+
+def warm_start(network: nn.Module, row: Row, scale: Scale, seed: int, **source: Any) -> None:
+    """Give a network the weights that its row begins with, if any; they are trained if need be.
+
+    Args:
+        source: the other arguments of `run`.
+    """
+    if start := row.begins_with(scale):
+        begun = run(start.id, scale.name, seed, **source)
+        load_weights(begun.folder / "weights.safetensors", network, begun.folder.name)
 
 
 def _evaluate(

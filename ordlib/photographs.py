@@ -154,6 +154,7 @@ def _fit(trained: Trained, photographs: Crops, seed: int, device: str) -> None:
     load = partial(domains.load, scale=scale.name, seed=seed, device=device)
     studio, weak = load(row.home, row.train_split), Beside(load("wild", "train"), photographs)
     network = build(row.network, row.stacks, scale, seed)
+    experiments.warm_start(network, row, scale, seed, device=device)
     budget = (row.steps(scale), scale.optimizer, scale.learning_rate, scale.schedule)
     batches = partial(batch_at, studio, weak, scale.batch_size // 2, seed, device)
     lengths = studio.limb_lengths_mm

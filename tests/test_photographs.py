@@ -27,6 +27,7 @@ from ordlib.labelling.exporting import export_folder
 from ordlib.labelling.session import Session
 from ordlib.photographs import ALONE, GAIN, GROUPS, TOGETHER, compare, measure, pck
 from ordlib.sample import PoseDataset
+from ordlib.scales import SCALES
 from ordlib.skeleton import H36M17, LSP14, LSP14_IN_H36M17
 
 SHOULDER, HIP = H36M17.index("left_shoulder"), H36M17.index("right_hip")
@@ -249,6 +250,21 @@ def test_a_training_is_done_once(outputs, parts, monkeypatch):
     mine, theirs = (load_file(f / "weights.safetensors") for f in (first.folder, alone))
     assert mine.keys() == theirs.keys()
     assert any(not torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+def test_where_mixed_networks_begin_with_a_trained_one_so_does_this(outputs, parts, monkeypatch):
+    monkeypatch.setitem(SCALES, "smoke", replace(SCALES["smoke"], warm_start=True))
+    given, train = {}, photographs.train_network
+
+    def recording(network, *rest):
+        given.update({name: value.clone() for name, value in network.state_dict().items()})
+        return train(network, *rest)
+
+    monkeypatch.setattr(photographs, "train_network", recording)
+    photographs.train(parts[0], "smoke", seed=4, device="cpu")
+    start = experiments.run("table1/volume2/full", "smoke", 4, device="cpu").network().state_dict()
+    assert given.keys() == start.keys()
+    assert all(torch.equal(given[name], value) for name, value in start.items())
 
 
 def replace_images(crops):
