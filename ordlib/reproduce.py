@@ -246,7 +246,8 @@ def _execute_all(jobs: Sequence[Job], say: Say, count: int) -> None:
 
 
 def _side_by_side(work: Mapping[str, Job], progress: "_Progress", count: int) -> None:
-    waiting, running = list(work), dict[Future[None], str]()
+    # The last one, of studies, takes longest by far: begun last, it would run on alone.
+    waiting, running = [*list(work)[-1:], *list(work)[:-1]], dict[Future[None], str]()
     failure: BaseException | None = None
     with worker_processes("notebooks", count, end_with_parent) as pool:
         while running or (waiting and not failure):

@@ -134,7 +134,7 @@ def test_notebooks_run_side_by_side_and_are_reported_in_order(notebooks, outputs
     _write(notebooks, "02_b.py", wait.format("b", "a"))
     lines: list[str] = []
     reproduce("smoke", device="cpu", jobs=2, notebooks=notebooks, say=lines.append)
-    assert lines[:2] == ["[1/2] 01_a: running", "[2/2] 02_b: running"]
+    assert lines[:2] == ["[2/2] 02_b: running", "[1/2] 01_a: running"]
     assert [line.split(";")[0] for line in lines[2:]] == ["[1/2] 01_a: done", "[2/2] 02_b: done"]
 
 
@@ -142,11 +142,11 @@ def test_after_a_failure_what_is_under_way_is_finished_and_nothing_begun(noteboo
     good = "# %%\nfrom pathlib import Path\nimport time\nPath('began').touch()\ntime.sleep(1)\n"
     bad = "# %%\nimport time\nfrom pathlib import Path\n"
     bad += "while not Path('began').exists():\n    time.sleep(0.05)\nraise ValueError('no luck')\n"
-    for name, body in (("01_bad.py", bad), ("02_good.py", good), ("03_late.py", "# %%\n1\n")):
+    for name, body in (("01_bad.py", bad), ("02_late.py", "# %%\n1\n"), ("03_good.py", good)):
         _write(notebooks, name, body)
     with pytest.raises(NotebookFailed, match="no luck"):
         reproduce("smoke", device="cpu", jobs=2, notebooks=notebooks)
-    assert _files(outputs / "smoke" / "notebooks") == ["02_good.ipynb"]
+    assert _files(outputs / "smoke" / "notebooks") == ["03_good.ipynb"]
 
 
 def test_a_kernel_that_dies_is_a_failed_notebook(notebooks, outputs):
