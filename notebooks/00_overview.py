@@ -177,7 +177,7 @@ assert np.isclose(claims.MARGIN, max(gaps[name] for name in ("depth", "coordinat
 # %% [markdown]
 # ## What this reproduction found
 #
-# Everything is trained from scratch, on stand-ins for the paper's data sets unless real ones are given. So ratios, differences and orders are judged, and no millimetres are compared with the paper's. The numbers below are computed from the stored predictions of all networks on every test image. The interval holds 95% of 2,000 bootstrap draws of test images and, where there is more than one, seeds; all rows of a table are drawn together. A claim is
+# Everything is trained here, without weights from elsewhere, on stand-ins for the paper's data sets unless real ones are given. So ratios, differences and orders are judged, and no millimetres are compared with the paper's. The numbers below are computed from the stored predictions of all networks on every test image. The interval holds 95% of 2,000 bootstrap draws of test images and, where there is more than one, seeds; all rows of a table are drawn together. A claim is
 #
 # - **reproduced** if the whole interval lies on the stated side of the bound,
 # - **not reproduced** if none of it does,
@@ -255,7 +255,7 @@ for note, part in judged[judged["note"] != ""].groupby("note", sort=False):
 #
 # An interrupted run continues where it stopped. Finished networks are reused. Results lie in one folder for each scale: `outputs/<scale>/notebooks` (executed), `figures`, `tables` (CSV) and `runs` (configuration, log, weights and predictions of each network). With `MOCAP=folder` the poses come from your own BVH files, and the results lie in `outputs/<scale>-mocap`.
 #
-# The scales differ in sizes and budgets, and the small ones in optimiser and heatmap loss too (notebook 08). Networks that see two kinds of images, half of each batch each, train for *mixed_steps* (on `duo`, three fifths of them). At `desk` they begin with the weights of the network that has learned from the half with 3D ground truth alone, and learn on for as long again; at the other scales they begin from scratch, as in the paper (notebook 08):
+# The scales differ in sizes and budgets, and the small ones in optimiser and heatmap loss too (notebook 08). Networks that see two kinds of images, half of each batch each, train for *mixed_steps* (on `duo`, three fifths of them). At `desk` they begin with the weights of the network that has learned from the half with 3D ground truth alone, and learn on for *mixed_steps*; at the other scales they begin from scratch, as in the paper (notebook 08):
 
 # %% tags=["nbval-check-output"]
 columns = ["image_size", "features", "train_images", "test_images"]
@@ -293,7 +293,7 @@ plt.show()
 # ## Summary
 #
 # - The paper in 24 claims, each with its published number, a bound, the number reproduced here, an interval and one of three verdicts (`claims.csv`).
-# - The networks are trained from scratch; the claims are judged from their stored predictions.
+# - The networks are trained here, without weights from elsewhere; the claims are judged from their stored predictions.
 # - Everything is made by one command from a text file, and can be run again at any of four scales.
 #
 # ## Try it

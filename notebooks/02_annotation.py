@@ -11,7 +11,7 @@
 #
 # **Question.** How do people label depth order, how can about 17 questions stand for 91, and what do labels lose on the way?
 #
-# **Answer.** Answers carry over to other pairs, so a good order of questions leaves few to ask: never fewer than 13 for 14 joints, 17 to 18 when each joint is compared with its parent first, 15 to 17 when a prior over poses finds likely neighbours. What is lost are ties: "about the same" does not carry over as exactly as "closer" does.
+# **Answer.** Answers carry over to other pairs, so a good order of questions leaves few to ask: never fewer than 13 for 14 joints, on the poses of `wild` 17 to 18 when each joint is compared with its parent first, 15 to 17 when a prior over poses finds likely neighbours. What is lost are ties: "about the same" does not carry over as exactly as "closer" does.
 #
 # **Needs.** Poses of the stand-ins, and a few rendered images of `wild`; no trained network. **Time on a CPU.** smoke: seconds. quick, desk and paper: about a minute.
 

@@ -387,7 +387,7 @@ cells.round(1)
 # 3. **One joint's position**: each joint's mean training depth in the cell of the crop in which it lies, on a grid of 8 x 8.
 # 4. **All 2D joints together**: a small network, 34 numbers in, two hidden layers of 128 units, 17 depths out, trained with the ranking loss. It gets the *true* positions, or positions with noise (standard deviation in percent of the crop's side, in training and in test), since nobody who looks at an image knows the positions exactly.
 #
-# Beside them stands `table1/depth/weak`, trained with the same loss: it sees the image and has to find the joints first. The bars have 95 % bootstrap intervals over test images. See how far each guess gets above chance, and how fast the guess from all joints falls as the positions get worse.
+# Beside them stands `table1/depth/weak`, trained with the same loss: it sees the image and has to find the joints first. The bars have 95 % bootstrap intervals over test images, that of the network over seeds too where the scale has more than one; the guesses are those of the first seed. See how far each guess gets above chance, and how fast the guess from all joints falls as the positions get worse.
 
 # %%
 NOISES = (0.0, 2.0, 4.0, 8.0)  # percent of the crop's side
@@ -445,45 +445,6 @@ for name in ("studio", "duo", "shift"):
 if scale != "smoke" and not mocap:
     assert rows["shift"] < rows["studio"]
 pd.DataFrame({"guess from true 2D joints (%)": rows}).round(1)
-
-# %% [markdown]
-# ## Real data sets: where they are, and what the loaders expect
-#
-# Each has its own terms: read them where you get the files. "Research" below stands for use in research that is not commercial. Put the data sets into one folder in any order; `DIR/` is the folder of one of them.
-#
-# | data set | page and terms | what to get | layout that the loader reads |
-# |---|---|---|---|
-# | Human3.6M | [vision.imar.ro/human3.6m](http://vision.imar.ro/human3.6m); registration, academic use | videos and poses of S1, S5 to S9, S11; make images and annotations with the script h36m-fetch, or take the annotation files of the coarse-to-fine code [32] with the images they name | `DIR/processed/S1/Eating-1/annot.h5` and `imageSequence/54138969/img_000001.jpg`; or `DIR/annot/train.h5`, `valid.h5`, `train_images.txt`, `valid_images.txt`, and `DIR/images` |
-# | HumanEva-I | [humaneva.is.tue.mpg.de](http://humaneva.is.tue.mpg.de); registration, research | videos, and the two archives that VideoPose3D makes of the poses | `DIR/data_3d_humaneva15.npz`, `data_2d_humaneva15_gt.npz`, `images/S1/Walking_1_C1/000001.jpg`; `Train/S1/Walking_1.mat` if there |
-# | MPI-INF-3DHP | [vcai.mpi-inf.mpg.de/3dhp-dataset](https://vcai.mpi-inf.mpg.de/3dhp-dataset); research | the test set | `DIR/TS1/annot_data.mat` and `imageSequence/img_000001.jpg`, up to `TS6` |
-# | LSP | [sam.johnson.io/research/lsp.html](http://sam.johnson.io/research/lsp.html); photographs from Flickr, research | the 2,000 images, for Relative Depth LSP below, or to label with the annotation tool | `DIR/joints.mat` and `DIR/images/im0001.jpg` |
-# | LSP Extended | [sam.johnson.io/research/lspet.html](http://sam.johnson.io/research/lspet.html); the same | the 10,000 images | `DIR/joints.mat` and `DIR/images/im00001.jpg` |
-# | MPII | [human-pose.mpi-inf.mpg.de](http://human-pose.mpi-inf.mpg.de); frames of other people's videos, see the terms there | images and annotations | `DIR/images`, and `DIR/mpii_human_pose_v1_u12_1.mat` or the hourglass authors' `DIR/annot/train.h5`, `valid.h5` |
-# | LSP + MPII Ordinal | the paper's [project page](https://www.cis.upenn.edu/~pavlakos/projects/ordinal); licence in the archive, and the terms of LSP and MPII | `lsp-mpii-ordinal.zip` | `DIR/lsp_dataset_original` and `DIR/mpii_upis1h`, each with `joints.mat`, `ordinal.mat`, `images` |
-# | Relative Depth LSP | project page of the paper *It's all relative* (Ronchi et al., BMVC 2018), linked from [github.com/matteorr/rel_3d_pose](https://github.com/matteorr/rel_3d_pose); see the terms there | the annotation file, and LSP | `DIR/relative_depth_lsp_v1.json` and `DIR/lsp_dataset/images/im0001.jpg` |
-# | CMU motion capture | [mocap.cs.cmu.edu](http://mocap.cs.cmu.edu); free, also in products, not for resale | `.asf` and `.amc` files, or a conversion to BVH | any folder of `.bvh`, or of `.amc` with their `.asf` |
-#
-# Pages move; those above were not all reached when this was written. One command tells what was recognised in a folder, how many samples it has, and which files are missing or odd:
-#
-# ```
-# python -m ordlib datasets DIR
-# ```
-#
-# ## A few photographs
-#
-# With the parameter `photographs`, the cell below shows some pictures of your own disk with their 2D joints, from LSP Extended, LSP + MPII Ordinal or an annotated folder. Joints that are not annotated are left out. The figure is in this notebook's output alone: mind the terms of the photographs before you pass an executed copy on. The README tells how a network learns from them (*Your own photographs*).
-
-# %%
-if photographs:
-    real = album.read(photographs, size=256)
-    some = real.batch(np.unique(np.linspace(0, len(real) - 1, 10).astype(int)))
-    marked = some.keypoints_px.where(some.visible[..., None], torch.nan)
-    figure, axes = plt.subplots(2, 5, figsize=(9, 4), layout="constrained")
-    for ax, image, points in zip(axes.flat, some.images, marked, strict=False):
-        plots.show_image(ax, image)
-        plots.draw_joints(ax, points)
-    plt.show()
-print(f"{len(real):,} photographs" if photographs else "No folder of photographs was named.")
 
 # %% [markdown]
 # ## Real data sets: where they are, and what the loaders expect

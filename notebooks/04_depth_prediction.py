@@ -280,7 +280,7 @@ plt.show()
 # %% [markdown]
 # ## Results
 #
-# The network predicts depths and nothing else, so the 2D positions are taken from the annotation, for both rows. MPJPE is the mean distance of the 17 joints after the pelvis is subtracted. Ordinal accuracy is the share of ordered pairs in the right order; guessing gives 0.5. The published number stands in a column of its own: it is for Human3.6M at full size, the others are for rendered people at this scale. At scale `smoke` they mean nothing.
+# The network predicts depths and nothing else, so the 2D positions are taken from the annotation, for both rows. MPJPE is the mean distance of the 17 joints after the pelvis is subtracted. Ordinal accuracy is the share of ordered pairs in the right order; guessing gives 0.5. The published number stands in a column of its own: it is for Human3.6M at full size, the others are for rendered people at this scale. At scale `smoke` they mean nothing. Where the scale has more than one seed, the table is a mean over all of them and the interval covers them too; curves, scatters and examples are those of the first seed.
 
 # %%
 measures = ["mpjpe", "mpjpe_oracle_scale", "depth_error", "ordinal_accuracy"]

@@ -209,7 +209,7 @@ assert abs(found["true joints, own limb lengths"] - labels.joints_mm[number, 0, 
 # %% [markdown]
 # ## Results
 #
-# MPJPE in mm, the 2D error in percent of the crop's side, the depth error in mm, and MPJPE with the 2D positions taken from the annotation: what is left is depth, its scale, and the protocol's floor (notebook 03). The weak row's one scale is fitted with the network's own predicted 2D on training images, so 2D still enters its depth error and this MPJPE through that number. Published numbers are for Human3.6M at full size and stand in a column of their own. At scale `smoke` the reproduced ones mean nothing.
+# MPJPE in mm, the 2D error in percent of the crop's side, the depth error in mm, and MPJPE with the 2D positions taken from the annotation: what is left is depth, its scale, and the protocol's floor (notebook 03). The weak row's one scale is fitted with the network's own predicted 2D on training images, so 2D still enters its depth error and this MPJPE through that number. Published numbers are for Human3.6M at full size and stand in a column of their own. At scale `smoke` the reproduced ones mean nothing. Where the scale has more than one seed, the table is a mean over all of them and the interval covers them too; the other numbers and figures are those of the first seed.
 
 # %%
 measures = ["mpjpe", "keypoint_error", "depth_error", "mpjpe_given_2d", "ordinal_accuracy"]

@@ -151,7 +151,7 @@ for side in (8, 16, 64):
 pd.DataFrame(rows).round(6)
 
 # %% [markdown]
-# A long training overcomes a slow start; a short one does not. Therefore the small scales depart from the paper and use cross-entropy, and scale `paper` uses L2. The paper gives no $\lambda$ and no unit for the volume, so these are choices too. At the small scales, $\lambda = 4$ was chosen among 1, 4 and 16 on held-out S8 (rows `choice/volume1/...`, notebook 08). Here is what this scale uses beside scale `paper`.
+# A long training overcomes a slow start; a short one does not. Therefore the small scales depart from the paper and use cross-entropy, and scale `paper` uses L2. The paper gives no $\lambda$ and no unit for the volume, so these are choices too. At `quick`, $\lambda = 4$ was chosen among 1, 4 and 16 on held-out S8 (rows `choice/volume1/...`, notebook 08); the other small scales take it over. Here is what this scale uses beside scale `paper`.
 
 # %%
 settings = ["heatmap_loss", "heatmap_weight", "sigma", "ranking_unit_mm", "heatmap_size"]
@@ -308,7 +308,7 @@ grid.round(2)
 # %% [markdown]
 # ## Results
 #
-# MPJPE in mm with the depth scale of the protocol, with the oracle scale (notebook 04) and with 2D from the annotation; 2D error in percent of the crop's side, depth error in mm, ordinal accuracy. The protocol fits the scale to limb lengths, through the network's own 2D joints. It wants limbs of the right length, whether or not they point the right way. So a network that is unsure of depths, or draws limbs too short in the image, gets a larger scale from it than from the oracle, which plays safe. Where the oracle column is much lower than the first, this has happened. Published numbers are for Human3.6M at full size and stand in a column of their own. At scale `smoke` the reproduced ones mean nothing.
+# MPJPE in mm with the depth scale of the protocol, with the oracle scale (notebook 04) and with 2D from the annotation; 2D error in percent of the crop's side, depth error in mm, ordinal accuracy. The protocol fits the scale to limb lengths, through the network's own 2D joints. It wants limbs of the right length, whether or not they point the right way. So a network that is unsure of depths, or draws limbs too short in the image, gets a larger scale from it than from the oracle, which plays safe. Where the oracle column is much lower than the first, this has happened. Published numbers are for Human3.6M at full size and stand in a column of their own. At scale `smoke` the reproduced ones mean nothing. Where the scale has more than one seed, this table is a mean over all of them; the other tables but that of the gaps, and all figures, are those of the first seed.
 
 # %%
 measures = ["mpjpe", "mpjpe_oracle_scale", "mpjpe_given_2d", "keypoint_error", "depth_error"]
@@ -331,7 +331,7 @@ if scale != "smoke":
 table.round(2)
 
 # %% [markdown]
-# Section 4.3 says that the gap between weak and full supervision grows for the more powerful network. The gap is the ratio of two errors, weak over full, with a 95% interval over test images and seeds. It is given for MPJPE and for the depth error, since MPJPE also holds the 2D error, which both kinds of supervision learn from the same labels. Overlap of two intervals is a coarse test, and volume1 is only one of the three others; the verdict is in notebook 09.
+# Section 4.3 says that the gap between weak and full supervision grows for the more powerful network. The gap is the ratio of two errors, weak over full, with a 95% interval over test images (and seeds, where the scale has more than one). It is given for MPJPE and for the depth error, since MPJPE also holds the 2D error, which both kinds of supervision learn from the same labels. Overlap of two intervals is a coarse test, and volume1 is only one of the three others; the verdict is in notebook 09.
 
 # %%
 gaps = []

@@ -70,7 +70,7 @@ sizes
 #
 # - **Optimiser.** A rate of $2.5 \cdot 10^{-4}$ is made for hundreds of thousands of steps. With a few thousand steps, Adam with a higher rate that falls to zero is meant to get further; so `smoke`, `quick` and `desk` use it, with batch 8.
 # - **Heatmap loss.** Weakly supervised volumes compare two heatmaps that each sum to one. An $\mathcal{L}_2$ loss between them has small gradients as long as the prediction is spread over the whole map, which at a small budget is most of the training. Cross-entropy has not, and takes its place there. `paper` keeps $\mathcal{L}_2$.
-# - **Warm start.** In the paper, the networks of mixed training learn from scratch for 2.5 million steps, eight times as many as on Human3.6M alone. At that ratio, three such networks and one on `duo`, with three seeds, take two CPU cores most of a day. So at `desk` these networks begin with the weights of the one that has learned from `studio` (or `duo`) alone, with the same seed, and learn from both kinds of images for as many steps again: what they would all learn first is paid for once. Rows that differ in what they take from `wild` then also have the same start, which takes some of the chance out of their differences. The other scales begin from scratch.
+# - **Warm start.** In the paper, the networks of mixed training learn from scratch for 2.5 million steps, eight times as many as on Human3.6M alone. At that ratio, three such networks and one on `duo`, with three seeds, take two CPU cores three or four hours more. So at `desk` these networks begin with the weights of the one that has learned from `studio` (or `duo`) alone, with the same seed, and learn from both kinds of images for as many steps again (on `duo`, three fifths of that), with a new optimiser and the whole schedule of the learning rate once more: what they would all learn first is paid for once. Rows that differ in what they take from `wild` then also have the same start, which takes some of the chance out of their differences. The other scales begin from scratch.
 # - **Image size, width, depth, bins** follow from what two CPU cores can train in minutes.
 #
 # Such choices are made on training data alone: subject S8 is held out of training (split `fit` trains, `val` judges), and neither test subjects nor another domain are looked at. The rows for that can be run by anybody; they are not part of this notebook, as they would take as long again:
@@ -408,7 +408,7 @@ out[columns].round(2)
 #   done
 # done
 #
-# # then the notebooks, which find everything done
+# # then the notebooks, which find these networks done and train the others
 # make reproduce SCALE=desk
 # ```
 #

@@ -364,7 +364,7 @@ print(results.scope(scale, seeds))
 #
 # ## What these numbers cannot tell
 #
-# - With **one seed** the intervals say nothing about how much two trainings of a row differ.
+# - With **one seed** (every scale but `desk`) the intervals say nothing about how much two trainings of a row differ. With three they say little.
 # - **Rendered people** differ from `studio` in what the renderer can vary. Real images differ in more, so the first row may be less *embarrassing* here than in print.
 # - **The exchange of 2D and depth** treats the two as parts that can be swapped. A network's errors in 2D and in depth hang together, and a pose lifted from both rows is one that neither predicted. So both orders are averaged; that they differ is the share of the gain that has no single source.
 #

@@ -99,10 +99,10 @@ pd.DataFrame(read).T.round(1)
 # %% [markdown]
 # ## The methods of the reproduction
 #
-# Nobody's code or numbers are copied here. Three rivals are rebuilt from their idea, on the same images, with the same network and the same budget as far as the idea allows:
+# Nobody's code or numbers are copied here. Three rivals are rebuilt from their idea, on the same images, with networks of one form where the idea allows. The two networks that see `wild` have one budget, the volumes on `studio` alone a smaller one, as in the paper; at `desk` both begin with the weights of those volumes (notebook 08), whose steps are counted in below:
 #
 # - **Volumes [32]**: two hourglasses, trained on `studio` alone. It is the baseline that the paper extends, the first row of Table 2 (notebook 10).
-# - **Limb lengths [64]**: the same network, trained on `studio` and `wild` as the full method is. Of `wild` it uses the 2D keypoints and, in place of ordinal depths, what is known of bodies: the ratios of the lengths of limbs. The paper calls this supervision that *simply constrains the output*.
+# - **Limb lengths [64]**: the same network, trained on `studio` and `wild` as the full method is. Of `wild` it uses the 2D keypoints and, in place of ordinal depths, what is known of bodies: the ratios of the lengths of limbs. The paper holds against it (Section 2) that its own supervision *does not simply constraint the output of the network, but also provides novel information*.
 # - **Lifted 2D [25]**: a perceptron from detected 2D joints to the 3D pose. It sees no image. Its form is that of the reconstruction component, its detector is the network of the full method, and it learns from what that network detects in the training images of `studio` (at most 10,000) beside their exact poses.
 # - **Ours**: the network with ordinal depths, and the reconstruction component behind it (the last row of Table 2).
 #
@@ -129,11 +129,11 @@ for method in METHODS[4]:
 pd.DataFrame(facts).T
 
 # %% [markdown]
-# What this can say: whether ordinal depths of images from elsewhere, and a component behind, beat these *ideas* when all else is equal. What it cannot say: whether the method is the state of the art, which is a matter of the real data and of the rivals' own networks and training. Nine further rows of Table 4 and five of Table 5 are not reproduced at all.
+# What this can say: whether ordinal depths of images from elsewhere, and a component behind, beat these *ideas* on the same images, with networks of one form; the steps are not equal (table). What it cannot say: whether the method is the state of the art, which is a matter of the real data and of the rivals' own networks and training. Nine further rows of Table 4 and five of Table 5 are not reproduced at all.
 #
 # ## The tables
 #
-# Means over test images (and seeds). *Avg* is over frames, as in the authors' script; *Avg over actions* counts each action alike. Every number has a 95% interval from 2,000 bootstrap draws of test images and seeds, the same draws for all methods, in the CSV files; an action has one fifteenth of the images, so its interval is about four times as wide as that of the average.
+# Means over test images (and seeds). *Avg* is over frames, as in the authors' script; *Avg over actions* counts each action alike. Every number has a 95% interval from 2,000 bootstrap draws of test images and seeds, the same draws for all methods, in the CSV files; an action has one fifteenth of the images, so the part of its interval that comes from test images is about four times as wide as that of the average.
 
 # %%
 truths = [ablations.truth(run, "studio", **inputs) for run in runs[ROWS[0]]]
@@ -395,7 +395,7 @@ print(results.scope(scale, seeds))
 #
 # - **The rivals are ideas here, not systems.** [64] predicts depth by a regression from 2D heatmaps and was trained in stages; [25] used a detector trained on MPII and fine-tuned; [32] refines volumes from coarse to fine. Their own settings might do better, or worse.
 # - **One action is about 1/15 of the test images**, so single bars are uncertain, and of 15 actions some will be on the wrong side by chance.
-# - **With one seed** the intervals say nothing about how much two trainings of a method differ.
+# - **With one seed** (every scale but `desk`) the intervals say nothing about how much two trainings of a method differ. With three they say little.
 # - **The test people are two**, and their images are of the cameras that were seen in training.
 #
 # ## Summary

@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** Look at the figures: examples stand at fixed places in the order from good to bad, none is picked by hand, and every missed joint of the test set is counted under one cause below.
 #
-# **Needs** the full method: the ConvNet of `table2/ordinal` with the reconstruction component behind it. Its weights are kept in `outputs/<scale>/weights`; where there are none, it is trained. **Time** (2 CPU cores): `smoke` seconds; `quick` and `desk` half a minute from kept weights, and otherwise the training of one network of Table 2 and of the component; `paper` days on a GPU to train.
+# **Needs** the full method: the ConvNet of `table2/ordinal` with the reconstruction component behind it. Its weights are kept in `outputs/<scale>/weights`; where there are none, it is trained. **Time** (2 CPU cores): `smoke` seconds; `quick` and `desk` half a minute from kept weights, and otherwise the training of one network of Table 2 (at `desk` also of the one that it begins with) and of the component; `paper` days on a GPU to train.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -43,7 +43,7 @@ if not pretrained.is_ready(scale, seed, mocap or None):
 # %% [markdown]
 # ## The method from a few megabytes
 #
-# A finished run gives its weights to `outputs/<scale>/weights`, kernels and matrices in half precision. Whatever was just trained, what follows uses the files: what you see is what `python -m ordlib predict` uses. They say of themselves what they are, and loading them executes nothing.
+# A finished run gives its weights to `outputs/<scale>/weights`, kernels and matrices in half precision. Whatever was just trained, what follows uses the files, as `python -m ordlib predict` does with `--scale` and the name of this scale. Without it, `predict` takes the largest scale that has weights, `smoke` left out. They say of themselves what they are, and loading them executes nothing.
 
 # %%
 weights = pretrained.renew(scale, seed, device, mocap or None)
@@ -59,7 +59,7 @@ assert scale == "paper" or size < 5e6
 # %% [markdown]
 # ## Poses of every test image
 #
-# The test images are those of Tables 3 and 7: `shift`, other people, cameras, places and poses than in training. The ConvNet gives 2D joints and depths, averaged with those of the mirrored image; the component turns them into millimetres. PCK3D counts a joint as found if it is within 150 mm of the truth once both pelvises are at the origin.
+# The test images are those of Tables 3 and 7, of the first seed alone: `shift`, other people, cameras, places and poses than in training. The ConvNet gives 2D joints and depths, averaged with those of the mirrored image; the component turns them into millimetres. PCK3D counts a joint as found if it is within 150 mm of the truth once both pelvises are at the origin.
 
 # %%
 folder, place = outputs_folder(scale, mocap or None), resolve_device(device)
@@ -277,7 +277,7 @@ sheet([*of_each_kind, ("the last of all", int(order[-1]))], "failures")
 # %% [markdown]
 # ## A photograph of your own
 #
-# The same weights read image files, on the command line or in Python:
+# Kept weights (of the largest scale that has them, unless `--scale` or `scale=` names another) read image files, on the command line or in Python:
 #
 # ```
 # python -m ordlib predict photo.jpg --box 310 240 420

@@ -13,7 +13,7 @@
 #
 # **Answer.** Each study ends in a sentence that the code forms from its numbers; they are collected in the summary.
 #
-# **Needs** no image for the studies: small networks from 2D joints to depths, which it trains. Beside them it shows three ConvNets of notebooks 10 and 12, and trains those that are missing. **Time** (one CPU core, without the ConvNets): `smoke` seconds; `quick` about a minute and a half; `desk` and `paper` about seven minutes.
+# **Needs** no image for the studies: small networks from 2D joints to depths, which it trains. Beside them it shows three ConvNets of notebooks 10 and 12, and trains those that are missing (at `desk` also the one that they begin with). **Time** (one CPU core, without the ConvNets): `smoke` seconds; `quick` about a minute and a half; `desk` and `paper` about seven minutes.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -41,7 +41,7 @@ folder = outputs_folder(scale, mocap or None)
 # %% [markdown]
 # ## What a small network can stand for, and what it cannot
 #
-# A ConvNet takes minutes to hours to train, and each study below needs some ten trainings with five seeds each. So the studies use a *lifter*: a perceptron that gets the 2D joints of a person (with noise) and gives depths. It is trained as in the mixed setting of Section 4.2: half of each batch are people of `studio` with exact depths, half are people of `wild`, of whom only 2D joints and ordinal answers are known. It is judged on people of `shift`, whom it never sees.
+# A ConvNet takes minutes to hours to train, and each study below needs some ten trainings with five seeds each. So the studies use a *lifter*: a perceptron that gets the 2D joints of a person (with noise) and gives depths. It is trained as in the mixed setting of Section 4.2, with the halves of our networks: half of each batch are people of `studio` with exact depths, half are people of `wild`, of whom only 2D joints and ordinal answers are known. It is judged on people of `shift`, whom it never sees.
 #
 # - **It can** say what labels and losses do to depths: it has the same labels, the same losses, the same gap between narrow training poses with depth and broad ones without. It is quick enough for intervals over seeds.
 # - **It cannot** see. Shading, overlap and size in the image are evidence for depth that it lacks; 2D joints leave much of the depth open, and that part of its error no annotation mends. It learns no 2D, so it says nothing of what `wild` images do for the positions. It has few weights, so it needs fewer people than a ConvNet needs images: where its curves flatten is no advice on how many images to buy. Read directions and orders of effects, not millimetres.
@@ -306,7 +306,7 @@ for name, settings in tied.items():
 # %% [markdown]
 # ## Study 4: which loss, and do depths get too flat?
 #
-# Eq. 1 pulls tied joints to one depth. Notebook 10 saw depths flatten when it joins full supervision. How flat is too flat? Depths that are partly unknown *should* be flatter than the truth: the best guess by squared error, the conditional mean, has a *spread* (root mean square over the true one) equal to its *correlation* with the truth. So the fair number is the **factor** that would fit the true depths best, correlation over spread: 1 for the conditional mean, above 1 for depths that are flatter than uncertainty excuses, below 1 for those that are deeper.
+# Eq. 1 pulls tied joints to one depth. Notebooks 10 and 11 print how flat depths are with it and without it, beside full supervision. How flat is too flat? Depths that are partly unknown *should* be flatter than the truth: the best guess by squared error, the conditional mean, has a *spread* (root mean square over the true one) equal to its *correlation* with the truth. So the fair number is the **factor** that would fit the true depths best, correlation over spread: 1 for the conditional mean, above 1 for depths that are flatter than uncertainty excuses, below 1 for those that are deeper.
 #
 # The width (unit of Eq. 1, slope of the likelihood) sets the margin in both; the weight stays as chosen.
 
@@ -393,7 +393,7 @@ say(f"Limb lengths beside ordinal answers (likelihood): {both}.")
 #
 # ## The ConvNets
 #
-# Three ConvNets on the images of `shift`: trained on `studio`, and on `wild` with 2D keypoints, with ordinal answers by Eq. 1 too, or with limb lengths instead. Their intervals are bootstrapped over test images and seeds, as in notebook 10. Do they agree with the small networks in the sign of the differences? With one training each, the interval of a ratio says nothing about another seed.
+# Three ConvNets on the images of `shift`: trained on `studio`, and on `wild` with 2D keypoints, with ordinal answers by Eq. 1 too, or with limb lengths instead. Their intervals are bootstrapped over test images and seeds, as in notebook 10. Do they agree with the small networks in the sign of the differences? With one training each (every scale but `desk`), the interval of a ratio says nothing about another seed; with three it says little.
 
 # %%
 NAMES = {"table2/keypoints": "none", "table2/ordinal": "ordinal (Eq. 1)", "table4/limbs": "limbs"}

@@ -142,16 +142,16 @@ def _speed(means: Mapping[Key, Any]) -> Any:
 
 
 _MIXED = (
-    "Half of each batch comes from elsewhere, so a step sees half as much of the studio; a short"
-    " training may end before that pays."
+    "Half of each batch comes from elsewhere and has to be learned as well; a short training may end"
+    " before that pays."
 )
 _ANSWERS = (
     "Ordinal answers tell no distances; after a short training they may compress depths more than"
     " they put them in order."
 )
 _RIVALS = (
-    "The rivals are trained again on the same images, with networks and budgets like those of the"
-    " full method, and may be stronger than in print."
+    "The rivals are trained again on the same images, with networks like those of the full method,"
+    " and may be stronger than in print."
 )
 _T1, _T2, _T3 = (f"Section 4.3, Table {number}" for number in (1, 2, 3))
 _WORSE = "the larger of both"

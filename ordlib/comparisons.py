@@ -1,7 +1,7 @@
 """Tables 4 to 7: the full method beside its rivals, action by action and part by part.
 
 The paper copies its rivals' numbers from their papers. Three rivals are trained again here, on the
-images of the full method and with networks and budgets like its own: the volumes of [32], the limb
+images of the full method and with networks like its own: the volumes of [32], the limb
 lengths of [64] and the lifting of detected 2D joints of [25]. All are tested on the same images, so
 everything is paired.
 """

@@ -323,6 +323,11 @@ def scope(scale: str, seeds: Sequence[int]) -> str:
             "Another seed would give other images, other people's looks and other weights;\n"
             "by how much the numbers would change, these intervals do not say."
         )
+    elif len(seeds) < 6:
+        lines.append(
+            "So few seeds are too few for 95 percent where seeds differ more than test images do:\n"
+            "the interval then runs from the lowest to the highest of them, and is too narrow."
+        )
     if scale == "smoke":
         lines.append("Scale smoke: the networks are hardly trained; its verdicts mean nothing.")
     return "\n".join(lines)
