@@ -142,8 +142,8 @@ def _speed(means: Mapping[Key, Any]) -> Any:
 
 
 _MIXED = (
-    "Half of each batch comes from elsewhere and has to be learned as well; a short training may end"
-    " before that pays."
+    "Half of each batch comes from elsewhere and has to be learned as well; a short training may"
+    " end before that pays."
 )
 _ANSWERS = (
     "Ordinal answers tell no distances; after a short training they may compress depths more than"
