@@ -15,7 +15,7 @@
 #
 # **Needs.** The stand-in `studio` and four networks: one or two hourglasses, weak or full supervision. They are trained here if no run of them is found.
 #
-# **Time on a CPU.** smoke: seconds. quick: two to four minutes a network, and half a minute for the rest. desk: its part of the about two hours (an estimate) that all notebooks take together. paper: days on a GPU for the eight rows.
+# **Time on a CPU.** smoke: seconds. quick: two to four minutes a network, and half a minute for the rest. desk: its part of the about two hours that all notebooks take together. paper: days on a GPU for the eight rows.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper

@@ -15,7 +15,7 @@
 #
 # **Needs.** The stand-in `studio` and two networks, `table1/volume2/weak` and `table1/volume2/full`. They are trained here if no run of them is found. The component itself is trained here, five times. All numbers and figures of this notebook are those of the first seed.
 #
-# **Time on a CPU.** smoke: seconds. quick: two minutes a network of Table 1, and about two for the rest. desk: its part of the about two hours (an estimate) that all notebooks take together. paper: days on a GPU for the networks, less than an hour for the component.
+# **Time on a CPU.** smoke: seconds. quick: two minutes a network of Table 1, and about two for the rest. desk: its part of the about two hours that all notebooks take together. paper: days on a GPU for the networks, less than an hour for the component.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper

@@ -256,6 +256,8 @@ def test_verdicts_are_shown_grouped_counted_and_with_their_numbers():
 
 def test_words_say_what_the_intervals_cover():
     assert "test images and 3 seeds" in results.scope("desk", [0, 1, 2])
+    assert "too few for 95 percent" in results.scope("desk", [0, 1, 2])
+    assert "too few" not in results.scope("desk", range(6)) + results.scope("quick", [4])
     one = results.scope("quick", [4])
     assert "test images only" in one and "Another seed" in one and "Smoke" not in one
     assert "mean nothing" in results.scope("smoke", [0])
