@@ -17,7 +17,7 @@ from ordlib.results import VERDICTS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-RESULTS = ROOT / "outputs" / "quick"
+RESULTS = ROOT / "outputs" / "desk"
 
 
 def table1() -> str:
