@@ -27,11 +27,11 @@ class Row:
         wild: what is learned from images of `wild` beside their 2D keypoints, a name in
             `objectives.WILD`; as many as of the other domain are in each batch (Section 4.2).
             Empty for none of these images.
-        start: the row whose trained network this one begins with where the scale says so
-            (`Scale.warm_start`); it has seen no image that this row is tested on.
         domains: which test sets it is evaluated on; the first is the domain that has the 3D
             ground truth.
         changes: fields of the scale that this row sets differently.
+        start: the row whose trained network this one begins with where the scale says so
+            (`Scale.warm_start`); it has seen no image that this row is tested on.
     """
 
     id: str
@@ -41,9 +41,9 @@ class Row:
     train_split: str = "train"
     test_split: str = "test"
     wild: str = ""
-    start: str = ""
     domains: tuple[str, ...] = ("studio",)
     changes: Mapping[str, Any] = field(default_factory=dict)
+    start: str = ""
 
     @property
     def home(self) -> str:
