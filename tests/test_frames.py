@@ -78,14 +78,14 @@ def test_crops_show_their_box_to_a_fraction_of_a_pixel(tmp_path_factory, format,
     across = (columns > reach) & (columns < 320 - reach)
     down = (rows > reach) & (rows < 240 - reach)
     inner = crop[np.ix_(down, across)]
+    black = (columns < -reach) | (columns > 320 + reach)
+    assert not crop[:, black].any()
+    if inner[..., 0].size < 64:
+        return  # a mean over fewer pixels tells the rounding of JPEG, not the position
     expected = np.broadcast_to(columns[across] * 255 / 320, inner.shape[:2])
-    if not inner.size:
-        return
     assert np.abs(inner[..., 0] - expected).mean() < 0.7
     expected = np.broadcast_to(rows[down][:, None] * 255 / 240, inner.shape[:2])
     assert np.abs(inner[..., 1] - expected).mean() < 0.7
-    black = (columns < -reach) | (columns > 320 + reach)
-    assert not crop[:, black].any()
 
 
 def test_a_large_jpeg_looks_the_same_decoded_at_reduced_size(tmp_path):
