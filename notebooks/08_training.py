@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** One loop trains them all with the paper's augmentation, everything random follows from the seed and the step alone, and a run that is stopped at any moment ends with the same weights as one that never was.
 #
-# **Needs** the eight rows of Table 1 for their learning curves; it trains those that are missing. **Time** (2 CPU cores, training included): `smoke` under a minute, `quick` about 10 minutes, `desk` about two hours for all notebooks together, `paper` days on a GPU for the eight rows. Without training: about half a minute.
+# **Needs** the eight rows of Table 1 for their learning curves; it trains those that are missing. **Time** (2 CPU cores, training included): `smoke` under a minute, `quick` about 10 minutes, `desk` about two hours for all notebooks together, `paper` days on a GPU for the eight rows. Without training, at `quick`: about half a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper

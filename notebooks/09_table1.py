@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** Section 4.3 of the paper reports a small loss that grows only with the strongest network; this notebook measures the same eight networks on the built-in benchmark, and the table of verdicts near its end says which parts of that hold here.
 #
-# **Needs** the eight trained rows of Table 1; it trains those that are missing. **Time** (2 CPU cores, training included): `smoke` under a minute, `quick` about 10 minutes, `desk` about two hours for all notebooks together, `paper` days on a GPU for the eight rows. Without training: about half a minute.
+# **Needs** the eight trained rows of Table 1; it trains those that are missing. **Time** (2 CPU cores, training included): `smoke` under a minute, `quick` about 10 minutes, `desk` about two hours for all notebooks together, `paper` days on a GPU for the eight rows. Without training, at `quick`: about half a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper

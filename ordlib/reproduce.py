@@ -1,4 +1,4 @@
-"""Run the notebooks: train what they need, execute them in order, publish clean copies.
+"""Run the notebooks: train what they need, execute them, publish clean copies.
 
 A notebook names the networks it needs in a literal list `ROWS = [...]`. These are trained first,
 with their progress on the terminal and not in the notebook.
