@@ -255,7 +255,7 @@ for note, part in judged[judged["note"] != ""].groupby("note", sort=False):
 #
 # An interrupted run continues where it stopped. Finished networks are reused. Results lie in one folder for each scale: `outputs/<scale>/notebooks` (executed), `figures`, `tables` (CSV) and `runs` (configuration, log, weights and predictions of each network). With `MOCAP=folder` the poses come from your own BVH files, and the results lie in `outputs/<scale>-mocap`.
 #
-# The scales differ in sizes and budgets, and the small ones in optimiser and heatmap loss too (notebook 08). Networks that see two kinds of images, half of each batch each, train for *mixed_steps* (on `duo`, three fifths of them). At `desk` they begin with the weights of the network that has learned from the half with 3D ground truth alone, and learn on for *mixed_steps*; at the other scales they begin from scratch, as in the paper (notebook 08):
+# The scales differ in sizes and budgets, and the small ones in optimiser and heatmap loss too (notebook 08). Networks that see two kinds of images, half of each batch each, train for *mixed_steps* (on `duo`, three fifths of them). They begin with the weights of the network that has learned from the half with 3D ground truth alone, and learn on for *mixed_steps*; only at `paper` do they begin from scratch, as in the paper (notebook 08):
 
 # %% tags=["nbval-check-output"]
 columns = ["image_size", "features", "train_images", "test_images"]

@@ -74,7 +74,7 @@ pd.Series({name: round(printed[a] / printed[b], 3) for name, (a, b) in STEPS.ite
 #
 # Depths are in mm in all rows, as `studio` teaches them; no depth scale is fitted. The root comes from mean limb lengths as in notebook 09. With *Rec* no root is needed.
 #
-# A batch of two kinds of images holds half as many of each; the scale sets how many more steps the mixed rows get, and whether they begin from scratch, as in the paper, or with the weights of the first row (at `desk`, notebook 08; its steps are counted in then). What each row sees, by code:
+# A batch of two kinds of images holds half as many of each; the scale sets how many more steps the mixed rows get, and whether they begin from scratch, as in the paper (and at `paper`), or with the weights of the first row (at the other scales, notebook 08; its steps are counted in then). What each row sees, by code:
 
 # %%
 seeds = experiments.seeds(scale, seed)
@@ -289,13 +289,15 @@ for row in ROWS:
 
 # %%
 figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
-for row in ROWS:
+for row, aside in zip(ROWS, (-0.12, 0.0, 0.12), strict=True):
     part = rungs.loc[row].loc[order]
     reach = np.stack([part["reproduced"] - part["ci_low"], part["ci_high"] - part["reproduced"]])
     label = NAMES[row].replace("\n", " ")
-    ax.errorbar(order, part["reproduced"], reach, fmt="o-", color=COLOURS[row], label=label)
+    places = np.arange(len(order)) + aside
+    ax.errorbar(places, part["reproduced"], reach, fmt="o-", color=COLOURS[row], label=label)
+ax.set_xticks(range(len(order)), order)
 ax.set_ylabel("MPJPE (mm)")
-ax.legend()
+figure.legend(loc="outside upper center", ncols=len(ROWS))
 plots.save_figure(figure, folder / "figures" / "10_ladder.png")
 plt.show()
 
@@ -322,7 +324,7 @@ print(results.scope(scale, seeds))
 # %% [markdown]
 # ## What may decide this
 #
-# - **Budget.** The paper trains the mixed rows for 2.5 million steps of 4 images. The share of that which this run gives is printed below; at `desk` it counts the images of the first row too, with whose weights the mixed rows begin. A step that needs much training to pay, or one that delays the other, shows the wrong sign when stopped early.
+# - **Budget.** The paper trains the mixed rows for 2.5 million steps of 4 images. The share of that which this run gives is printed below; it counts the images of the first row too where the mixed rows begin with its weights (below `paper`). A step that needs much training to pay, or one that delays the other, shows the wrong sign when stopped early.
 # - **2D.** On `studio`, the images of `wild` could help first by more varied 2D supervision; the gains by 2D above say whether they do. Left and right that are confused are part of the 2D error (notebook 09 counts them). Where 2D errors are the larger part of MPJPE, steps in 2D are seen and steps in depth are not. The column `given_2d_mm` takes 2D out.
 # - **What ordinal depths can add on `studio`.** Its poses are narrow and have exact depths in training. Other people's order of joints in other poses can teach little that these depths do not teach, so the gain on `studio` is bounded by what is left to learn there. Notebook 11 asks the same where depths cannot come from `studio`.
 # - **Spread of depths.** The ranking loss knows order and no millimetres; it may pull or push depths that the 3D half sets. Below stand the spread of the predicted depths over that of the true ones, and the factor that would fit the true depths best. A network that is unsure makes the smallest squared error with depths that are flat, and then the factor is 1. A factor above 1 says that they are flatter than that, one below 1 that they are deeper than what they know warrants.
@@ -339,7 +341,7 @@ for row in ROWS:
     print(f"best factor by least squares {product / square:.2f}")
 
 # %% [markdown]
-# The term that all rows have is the loss of volumes on `studio`, here of the first seed. At `desk` the curves of the mixed rows begin where that of the first row ends. At the right end its level says how far each row has learnt the 3D half of its task, against the number of `studio` images that it has seen.
+# The term that all rows have is the loss of volumes on `studio`, here of the first seed. Below `paper` the curves of the mixed rows begin where that of the first row ends. At the right end its level says how far each row has learnt the 3D half of its task, against the number of `studio` images that it has seen.
 
 # %%
 figure, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
@@ -359,7 +361,7 @@ plt.show()
 # ## What these numbers cannot tell
 #
 # - With **one seed** (every scale but `desk`) the intervals say nothing about how much two trainings of a row differ. With three they say little.
-# - **The mixed rows may see more images in all, of `studio` too** (table of rows above), and at `desk` they go on from the trained first row. So a gain over the first row may be that of longer training. That is part of what the paper compares, too.
+# - **The mixed rows may see more images in all, of `studio` too** (table of rows above), and below `paper` they go on from the trained first row. So a gain over the first row may be that of longer training. That is part of what the paper compares, too.
 # - **Test people are two.** A test of images alone cannot say how the steps would look on other people.
 # - **The component learns from the same actions as the test images**, by other people. The line *broad* says what other skeletons would do.
 #

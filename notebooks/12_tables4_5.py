@@ -99,7 +99,7 @@ pd.DataFrame(read).T.round(1)
 # %% [markdown]
 # ## The methods of the reproduction
 #
-# Nobody's code or numbers are copied here. Three rivals are rebuilt from their idea, on the same images, with networks of one form where the idea allows. The two networks that see `wild` have one budget, the volumes on `studio` alone a smaller one, as in the paper; at `desk` both begin with the weights of those volumes (notebook 08), whose steps are counted in below:
+# Nobody's code or numbers are copied here. Three rivals are rebuilt from their idea, on the same images, with networks of one form where the idea allows. The two networks that see `wild` have one budget, the volumes on `studio` alone a smaller one, as in the paper; below `paper` both begin with the weights of those volumes (notebook 08), whose steps are counted in below:
 #
 # - **Volumes [32]**: two hourglasses, trained on `studio` alone. It is the baseline that the paper extends, the first row of Table 2 (notebook 10).
 # - **Limb lengths [64]**: the same network, trained on `studio` and `wild` as the full method is. Of `wild` it uses the 2D keypoints and, in place of ordinal depths, what is known of bodies: the ratios of the lengths of limbs. The paper holds against it (Section 2) that its own supervision *does not simply constraint the output of the network, but also provides novel information*.

@@ -83,7 +83,7 @@ print(f"ours is the lowest of all in {len(won)} of 6 columns: {', '.join(won)}")
 # - **Lifted 2D [25]**: a perceptron from 2D joints to the 3D pose that sees no image. Its detector is the network of the full method; it learns from what that network detects in the training images of `duo` and their exact poses.
 # - **Ours**: half of each batch is `duo` with exact joints, half is `wild` with 2D keypoints and ordinal depths; then the reconstruction component. As the paper says for this table, the component is *trained only on HumanEva-I MoCap*: here on the motion of the people of `duo`, walking and jogging, before random cameras.
 #
-# Nothing is trained on `studio`. At `desk` the network with `wild` begins with the weights of the volumes (notebook 08), whose steps are counted in below.
+# Nothing is trained on `studio`. Below `paper` the network with `wild` begins with the weights of the volumes (notebook 08), whose steps are counted in below.
 
 # %%
 seeds = experiments.seeds(scale, seed)
@@ -285,7 +285,7 @@ print(results.scope(scale, seeds))
 # %% [markdown]
 # ## What may decide this
 #
-# - **What is left to learn.** Test people, clothes, cameras and actions are those of training. Volumes trained on `duo` alone spend all they have on just that; networks that share their batches with `wild` have half of each such batch for it, and have to learn other people, places and poses beside. The scale sets how many steps each gets (table of methods), and whether they begin from scratch or with what the volumes have learnt (`desk`); in the paper mixed training is long, 1.5 million steps. The first two lines of the table of steps show what `wild` brings or costs before any component: where it costs much, the component cannot win it back.
+# - **What is left to learn.** Test people, clothes, cameras and actions are those of training. Volumes trained on `duo` alone spend all they have on just that; networks that share their batches with `wild` have half of each such batch for it, and have to learn other people, places and poses beside. The scale sets how many steps each gets (table of methods), and whether they begin from scratch (`paper`) or with what the volumes have learnt; in the paper mixed training is long, 1.5 million steps. The first two lines of the table of steps show what `wild` brings or costs before any component: where it costs much, the component cannot win it back.
 # - **Alignment.** The reconstruction error, which the paper prints, forgives size, place and direction; MPJPE forgives only place. So a step can gain in one and hardly in the other. The table of steps has both.
 # - **A narrow prior.** Two actions leave little freedom: 2D joints of a walking person may nearly tell the pose. That would help lifting and the component. Whether it outweighs what an image adds is seen in lifting against volumes.
 #

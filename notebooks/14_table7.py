@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** In the paper ordinal depths do, over all images and by a *particularly large margin for the Outdoor sequence*; what holds here is computed below and stands in the verdicts near the end.
 #
-# **Needs** two trained networks, those of notebooks 11 and 12 (at `desk` also the one that they begin with), and the reconstruction component of notebook 07; it trains what is missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network; `desk` about two hours for all notebooks together; `paper` days on a GPU. Without training, at `quick`: less than half a minute.
+# **Needs** two trained networks, those of notebooks 11 and 12 (below `paper` also the one that they begin with), and the reconstruction component of notebook 07; it trains what is missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network; `desk` about two hours for all notebooks together; `paper` days on a GPU. Without training, at `quick`: less than half a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -306,7 +306,7 @@ print(results.scope(scale, seeds))
 # %% [markdown]
 # ## What may decide this
 #
-# - **The weight of each signal.** Both have one: the ranking loss a unit and a weight, the limb loss a weight. Both were chosen on the held-out subject S8 and held-out images of `wild` (rows `choice/mixed/...`), with networks trained from scratch, and not chosen again for the warm start of `desk`. A failure on `shift` prompted a second look at the unit, and more settings were tried for the ranking loss than for the limb loss (notebook 08). A rival with a badly chosen weight is an easy rival, so that choice is part of the result.
+# - **The weight of each signal.** Both have one: the ranking loss a unit and a weight, the limb loss a weight. Both were chosen on the held-out subject S8 and held-out images of `wild` (rows `choice/mixed/...`), with networks trained from scratch, and not chosen again for the warm start. A failure on `shift` prompted a second look at the unit, and more settings were tried for the ranking loss than for the limb loss (notebook 08). A rival with a badly chosen weight is an easy rival, so that choice is part of the result.
 # - **What limb lengths assume.** Their poses stand in weak perspective, with mean proportions, as [64] has it: people of `wild` have other bodies, and close cameras bend the projection. Ordinal answers assume none of that, and have mistakes.
 # - **2D errors** hide depth in PCK3D where they are large (notebook 11). A background unlike those of training can bring them about in one part more than in another; notebook 15 counts causes by part.
 # - **Outdoors.** If the parts differ here in light and background alone, there is little reason for a margin that depends on the part, and the last verdict says more about the stand-in than about the method.

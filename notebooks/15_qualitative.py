@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** Look at the figures: examples stand at fixed places in the order from good to bad, none is picked by hand, and every missed joint of the test set is counted under one cause below.
 #
-# **Needs** the full method: the ConvNet of `table2/ordinal` with the reconstruction component behind it. Its weights are kept in `outputs/<scale>/weights`; where there are none, it is trained. **Time** (2 CPU cores): `smoke` seconds; `quick` and `desk` half a minute from kept weights, and otherwise the training of one network of Table 2 (at `desk` also of the one that it begins with) and of the component; `paper` days on a GPU to train.
+# **Needs** the full method: the ConvNet of `table2/ordinal` with the reconstruction component behind it. Its weights are kept in `outputs/<scale>/weights`; where there are none, it is trained. **Time** (2 CPU cores): `smoke` seconds; `quick` and `desk` half a minute from kept weights, and otherwise the training of one network of Table 2 (below `paper` also of the one that it begins with) and of the component; `paper` days on a GPU to train.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper

@@ -107,8 +107,9 @@ class Run:
         return pd.read_csv(self.folder / "log.csv")
 
     def network(self) -> nn.Module:
-        """The trained network, in evaluation mode on the CPU."""
+        """The trained network, in evaluation mode on the CPU, in the layout of training."""
         network = build(self.row.network, self.row.stacks, self.scale, self.seed)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return load_weights(self.folder / "weights.safetensors", network, self.folder.name).eval()
 
 

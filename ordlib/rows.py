@@ -12,6 +12,7 @@ TEST_SPLITS = {"studio": "test", "duo": "validation", "shift": "test", "wild": "
 
 _STUDIO_AND_SHIFT = ("studio", "shift")
 _STUDIO_ONLY, _DUO_ONLY = "table1/volume2/full", "table6/duo"
+_CHOICE_START = "choice/mixed/studio"
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ _RANKING = (
     *((3.0, 500.0), (3.0, 1000.0), (6.0, 1000.0)),
 )
 _MIXED_CHOICES: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "studio": ("", {}),
     "keypoints": ("keypoints", {}),
     **{
         f"ordinal-{weight:g}-unit-{unit:g}": (
@@ -113,6 +115,16 @@ _MIXED_CHOICES: dict[str, tuple[str, Mapping[str, Any]]] = {
     },
     **{f"limbs-{weight:g}": ("limbs", {"limb_weight": weight}) for weight in (10.0, 100.0)},
 }
+
+# How long is long enough for seeds to agree (notebook 08), with the data of `desk`: architectures
+# by steps, and for the longest training what follows it.
+_BUDGETS = {2_500: ("volume2",), 6_000: ("volume1", "volume2")}
+_AFTERWARDS = {"steps": 6_000, "mixed_steps": 1_500, "warm_start": True}
+
+
+def _budget(architecture: str, weak: bool, steps: int) -> str:
+    return f"choice/budget/{architecture}-{'weak' if weak else 'full'}-{steps}"
+
 
 ROWS: dict[str, Row] = {
     row.id: row
@@ -163,6 +175,7 @@ ROWS: dict[str, Row] = {
                 *("volume", False, 2, "fit", "val"),
                 wild=wild,
                 domains=("studio", "wild"),
+                start=_CHOICE_START if wild else "",
                 changes=changes,
             )
             for name, (wild, changes) in _MIXED_CHOICES.items()
@@ -175,6 +188,27 @@ ROWS: dict[str, Row] = {
             )
             for name, kind, weak in (("volume1", "volume", False), ("depth", "depth", True))
             for rate in _RATES
+        ),
+        *(
+            Row(
+                _budget(name, weak, steps),
+                *(_ARCHITECTURES[name][0], weak, _ARCHITECTURES[name][1], "fit", "val"),
+                changes={"steps": steps},
+            )
+            for steps, names in _BUDGETS.items()
+            for name in names
+            for weak in (True, False)
+        ),
+        *(
+            Row(
+                f"choice/budget/{wild}",
+                *("volume", False, 2, "fit", "val"),
+                wild=wild,
+                start=_budget("volume2", False, 6_000),
+                domains=("studio", "wild"),
+                changes=_AFTERWARDS,
+            )
+            for wild in ("keypoints", "ordinal")
         ),
     )
 }

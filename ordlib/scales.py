@@ -72,8 +72,11 @@ class Scale:
 SCALES = {
     scale.name: scale
     for scale in (
-        Scale("smoke", 32, 16, 2, 8, 96, 48, steps=12, mixed_steps=12),
-        Scale("quick", 64, 64, 3, 16, 10_000, 2_000, steps=1_200, mixed_steps=4_000),
+        Scale("smoke", 32, 16, 2, 8, 96, 48, steps=12, mixed_steps=12, warm_start=True),
+        Scale(
+            "quick", 64, 64, 3, 16, 10_000, 2_000, steps=1_200, mixed_steps=2_000,
+            warm_start=True,
+        ),
         Scale(
             "desk", 64, 64, 3, 16, 20_000, 2_000, steps=2_500, mixed_steps=2_500,
             warm_start=True, seeds=3,

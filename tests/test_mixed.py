@@ -83,6 +83,7 @@ def test_the_weak_half_has_nothing_metric(batch, kind):
 
 def test_training_sees_studio_and_wild_alone(outputs, monkeypatch):
     """Neither `shift` nor a test subject is even loaded before the weights are final."""
+    run("table1/volume2/full", "smoke", device="cpu")  # what it begins with
     loaded, trained, load = [], experiments.train_network, synthetic.load
 
     def recording(name, split, *sizes, **options):
@@ -136,29 +137,28 @@ def test_duo_takes_the_part_of_studio(outputs):
     assert result.metrics["mpjpe"] == pytest.approx(float(result.on("duo")["mpjpe"].mean()))
 
 
-@pytest.fixture
-def warm(monkeypatch):
-    """Scale `smoke` where mixed networks begin with trained ones."""
-    scale = replace(get_scale("smoke"), warm_start=True)
-    monkeypatch.setitem(SCALES, "smoke", scale)
-    return scale
+def test_only_at_full_size_do_mixed_networks_begin_from_scratch():
+    assert [name for name, scale in SCALES.items() if not scale.warm_start] == ["paper"]
 
 
-def test_a_row_begins_with_one_of_its_own_kind(warm):
+def test_a_row_begins_with_one_of_its_own_kind():
     """Same network, images and training people; with other ones, held-out people would be seen."""
-    begun = {row.id: row.begins_with(warm) for row in ROWS.values() if row.begins_with(warm)}
-    assert set(begun) == {"table2/keypoints", "table2/ordinal", "table4/limbs", "table6/ordinal"}
+    scaled = {row.id: row.scaled("smoke") for row in ROWS.values()}
+    begun = {id: ROWS[id].begins_with(scale) for id, scale in scaled.items()}
+    assert {id for id, start in begun.items() if start} == {r.id for r in ROWS.values() if r.wild}
     for id, start in begun.items():
         row = ROWS[id]
-        for name in ("network", "stacks", "weak", "home", "train_split", "test_split", "changes"):
+        if start is None:
+            assert row.steps_before(scaled[id]) == 0
+            continue
+        for name in ("network", "stacks", "weak", "home", "train_split", "test_split"):
             assert getattr(start, name) == getattr(row, name)
         assert not start.wild and not start.start
-        assert row.steps_before(warm) == warm.steps
-    cold = replace(warm, warm_start=False)
-    assert not any(row.begins_with(cold) or row.steps_before(cold) for row in ROWS.values())
+        assert row.steps_before(scaled[id]) == start.steps(scaled[start.id])
+        assert not row.begins_with(get_scale("paper")) and not row.steps_before(get_scale("paper"))
 
 
-def test_a_mixed_network_begins_with_the_trained_one(outputs, warm, monkeypatch):
+def test_a_mixed_network_begins_with_the_trained_one(outputs, monkeypatch):
     trained, given = experiments.train_network, []
 
     def recording(network, *rest):
@@ -172,10 +172,10 @@ def test_a_mixed_network_begins_with_the_trained_one(outputs, warm, monkeypatch)
     for name, value in start.network().state_dict().items():
         torch.testing.assert_close(value, first[name], rtol=0, atol=0)
     mixed = run(ROW, "smoke", 5, device="cpu")
-    assert len(mixed.log) == warm.mixed_steps and len(given) == 2
+    assert len(mixed.log) == get_scale("smoke").mixed_steps and len(given) == 2
 
 
-def test_what_a_run_begins_with_is_part_of_its_name(warm, monkeypatch):
+def test_what_a_run_begins_with_is_part_of_its_name(monkeypatch):
     def name():
         return experiments.run_folder(ROWS[ROW], "smoke", 0, None, "32-true").name
 
@@ -184,6 +184,6 @@ def test_what_a_run_begins_with_is_part_of_its_name(warm, monkeypatch):
         ROWS, "table1/volume2/full", replace(ROWS["table1/volume2/full"], weak=True)
     )
     names.add(name())
-    monkeypatch.setitem(SCALES, "smoke", replace(warm, warm_start=False))
+    monkeypatch.setitem(SCALES, "smoke", replace(get_scale("smoke"), warm_start=False))
     names.add(name())
     assert len(names) == 3

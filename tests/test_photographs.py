@@ -27,7 +27,6 @@ from ordlib.labelling.exporting import export_folder
 from ordlib.labelling.session import Session
 from ordlib.photographs import ALONE, GAIN, GROUPS, TOGETHER, compare, measure, pck
 from ordlib.sample import PoseDataset
-from ordlib.scales import SCALES
 from ordlib.skeleton import H36M17, LSP14, LSP14_IN_H36M17
 
 SHOULDER, HIP = H36M17.index("left_shoulder"), H36M17.index("right_hip")
@@ -252,8 +251,7 @@ def test_a_training_is_done_once(outputs, parts, monkeypatch):
     assert any(not torch.equal(mine[key], theirs[key]) for key in mine)
 
 
-def test_where_mixed_networks_begin_with_a_trained_one_so_does_this(outputs, parts, monkeypatch):
-    monkeypatch.setitem(SCALES, "smoke", replace(SCALES["smoke"], warm_start=True))
+def test_it_begins_with_a_trained_network_as_mixed_networks_do(outputs, parts, monkeypatch):
     given, train = {}, photographs.train_network
 
     def recording(network, *rest):
@@ -278,8 +276,9 @@ def replace_images(crops):
 
 STOPPED = """
 import os, signal, sys
-from ordlib import photographs, training
+from ordlib import experiments, photographs, training
 from ordlib.datasets import album
+experiments.run("table1/volume2/full", "smoke", device="cpu")  # what it begins with
 step = training._set_rate
 def stop(optimizer, config, now):
     if now == 7:
