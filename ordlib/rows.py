@@ -116,9 +116,12 @@ _MIXED_CHOICES: dict[str, tuple[str, Mapping[str, Any]]] = {
     **{f"limbs-{weight:g}": ("limbs", {"limb_weight": weight}) for weight in (10.0, 100.0)},
 }
 
-# How long is long enough for seeds to agree (notebook 08), with the data of `desk`: architectures
-# by steps, and for the longest training what follows it.
-_BUDGETS = {2_500: ("volume2",), 6_000: ("volume1", "volume2")}
+# How long is long enough for seeds to agree (notebook 08), with the images of `desk`: volumes, and
+# what follows the longer training.
+_BUDGETS = (
+    ("volume2", False, 2_500),
+    *(("volume1", False, 6_000), ("volume2", True, 6_000), ("volume2", False, 6_000)),
+)
 _AFTERWARDS = {"steps": 6_000, "mixed_steps": 1_500, "warm_start": True}
 
 
@@ -195,9 +198,7 @@ ROWS: dict[str, Row] = {
                 *(_ARCHITECTURES[name][0], weak, _ARCHITECTURES[name][1], "fit", "val"),
                 changes={"steps": steps},
             )
-            for steps, names in _BUDGETS.items()
-            for name in names
-            for weak in (True, False)
+            for name, weak, steps in _BUDGETS
         ),
         *(
             Row(
