@@ -84,7 +84,7 @@ answer = {1: "the first", -1: "the second", 0: "about the same"}[int(relations[f
 print(f"{H36M17.joints[first]} or {H36M17.joints[second]}: which is closer? {answer}")
 
 # %% [markdown]
-# Left: the image with the two joints. Second: all relations of this image, one cell a pair; this matrix is what a weakly supervised network is trained on. Third: the true depths against those that the network predicts for this image, which it was not trained on; a perfect prediction lies on the line. Right: the skeletons from the person's side, truth in colour, prediction in grey. The joints have these numbers:
+# Left: the image with the two joints. Second: all relations of this image, one cell a pair; this matrix is what a weakly supervised network is trained on. Third: the true depths against those that the network predicts for this image, which it was not trained on; a perfect prediction lies on the line. Right: the skeletons at right angles to the camera's view, with the camera on the left; truth in colour, prediction grey and dashed. The joints have these numbers:
 
 # %% tags=["nbval-check-output"]
 names = [f"{number} {name.replace('_', ' ')}" for number, name in enumerate(H36M17.joints)]
@@ -255,7 +255,7 @@ for note, part in judged[judged["note"] != ""].groupby("note", sort=False):
 #
 # An interrupted run continues where it stopped. Finished networks are reused. Results lie in one folder for each scale: `outputs/<scale>/notebooks` (executed), `figures`, `tables` (CSV) and `runs` (configuration, log, weights and predictions of each network). With `MOCAP=folder` the poses come from your own BVH files, and the results lie in `outputs/<scale>-mocap`.
 #
-# The scales differ in sizes and budgets, and the small ones in optimiser and heatmap loss too (notebook 08). Networks that see two kinds of images, half of each batch each, train for *mixed_steps* (on `duo`, three fifths of them). They begin with the weights of the network that has learned from the half with 3D ground truth alone, and learn on for *mixed_steps*; only at `paper` do they begin from scratch, as in the paper (notebook 08):
+# The scales differ in sizes and budgets, and the small ones in optimiser and heatmap loss too (notebook 08). Networks that see two kinds of images, half of each batch each, train for *mixed_steps* (on `duo`, three fifths of them). They begin with the weights of the network that has learned from the half with 3D ground truth alone, and learn on for *mixed_steps*; only at `paper` do they begin from scratch (notebook 08):
 
 # %% tags=["nbval-check-output"]
 columns = ["image_size", "features", "train_images", "test_images"]

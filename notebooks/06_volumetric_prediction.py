@@ -308,7 +308,7 @@ grid.round(2)
 # %% [markdown]
 # ## Results
 #
-# MPJPE in mm with the depth scale of the protocol, with the oracle scale (notebook 04) and with 2D from the annotation; 2D error in percent of the crop's side, depth error in mm, ordinal accuracy. The protocol fits the scale to limb lengths, through the network's own 2D joints. It wants limbs of the right length, whether or not they point the right way. So a network that is unsure of depths, or draws limbs too short in the image, gets a larger scale from it than from the oracle, which plays safe. Where the oracle column is much lower than the first, this has happened. Published numbers are for Human3.6M at full size and stand in a column of their own. At scale `smoke` the reproduced ones mean nothing. Where the scale has more than one seed, this table is a mean over all of them; the other tables but that of the gaps, and all figures, are those of the first seed.
+# MPJPE in mm with the depth scale of the protocol, with the oracle scale (notebook 04) and with 2D from the annotation; 2D error in percent of the crop's side, depth error in mm, ordinal accuracy. The protocol fits the scale to limb lengths, through the network's own 2D joints. It wants limbs of the right length, whether or not they point the right way. So the two scales differ: limbs drawn too short in the image make the protocol's larger, and the oracle, by least squares, plays safe where depths are unsure. Notebook 09 prints both; where the oracle column is much lower than the first, the difference costs. Published numbers are for Human3.6M at full size and stand in a column of their own. At scale `smoke` the reproduced ones mean nothing. Where the scale has more than one seed, this table is a mean over all of them; the other tables but that of the gaps, and all figures, are those of the first seed.
 
 # %%
 measures = ["mpjpe", "mpjpe_oracle_scale", "mpjpe_given_2d", "keypoint_error", "depth_error"]
@@ -357,7 +357,7 @@ gaps.round(3)
 # %% [markdown]
 # ## Depth compression
 #
-# The weak network's depths are in millimetres of its bins, but nothing in its labels is metric. The scatter shows them before the scale of the protocol is applied, next to the full network's, with the best line through the origin (black). A slope of 1 is the grey diagonal. A slope below 1 on the left is what the one global scale makes good; on the right it means that an uncertain network plays safe and predicts near the mean.
+# The weak network's depths are in millimetres of its bins, but nothing in its labels is metric. The scatter shows them before the scale of the protocol is applied, next to the full network's, with the best line through the origin (black). A slope of 1 is the grey diagonal. The one global scale multiplies the slope on the left by the factor printed below. What is then missing to 1, like the slope on the right, means that an uncertain network plays safe and predicts near the mean.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)

@@ -11,7 +11,7 @@
 #
 # **Question.** Can a small network, trained on motion capture alone, turn 2D joints and ordinal depths into a coherent 3D pose?
 #
-# **Answer.** Yes: it needs no image to learn and no depth scale to be used, and at `quick` it lowers the error of the ConvNets before it. How much of that is calibration, how much comes from the ordinal depths, and how much it would have found from the 2D joints alone, is measured below. At scale `quick`, 2D joints alone bring all of the gain behind the weak network and most of it behind the full one.
+# **Answer.** Yes: it needs no image to learn and no depth scale to be used, and from `quick` up it lowers the error of the ConvNets before it. How much of that is calibration, how much comes from the ordinal depths, and how much it would have found from the 2D joints alone, is measured below. 2D joints alone bring all of the gain behind the weak network and most of it behind the full one.
 #
 # **Needs.** The stand-in `studio` and two networks, `table1/volume2/weak` and `table1/volume2/full`. They are trained here if no run of them is found. The component itself is trained here, five times. All numbers and figures of this notebook are those of the first seed.
 #
@@ -120,7 +120,7 @@ pd.DataFrame({name: asdict(noise) for name, noise in LEVELS.items()})
 # %% [markdown]
 # ## Does the noise look like a ConvNet?
 #
-# Measured on test images and on as many skeletons: the share of ordered pairs that are kept, the correlation with the true depths within a person, how much of the true spread a joint shows (its slope on the true depth, both over their root mean square in that person), and the mean absolute value. Nothing is chosen from this table. Look at the slopes: a ConvNet shows most of the depth of the hips and little of that of the wrists, so its values are not those of a person even after the best scale. Compare the share of relations that *chosen* keeps with those of the two networks.
+# Measured on test images and on as many skeletons: the share of ordered pairs that are kept, the correlation with the true depths within a person, how much of the true spread a joint shows (its slope on the true depth, both over their root mean square in that person), and the mean absolute value. Nothing is chosen from this table. Look at the slopes: a ConvNet shows most of the depth of the hips and less of that of the wrists, so its values are not those of a person even after the best scale. Compare the share of relations that *chosen* keeps with those of the two networks.
 
 # %%
 test = synthetic.load("studio", "test", scale, seed, mocap=mocap or None)
@@ -434,7 +434,7 @@ both.round(3)
 #
 # - The component learns from skeletons alone, and sees 2D joints and depths without their units, so any ConvNet can stand before it.
 # - The noise decides how far depths are trusted: trained too clean, the component believes wrong ones; too coarse, it ignores right ones.
-# - What a better scale would bring, what 2D joints alone bring and what depths add are told apart by the ladder; at `quick` 2D joints alone bring all of the gain behind the weak network and two thirds of it behind the full one.
+# - What a better scale would bring, what 2D joints alone bring and what depths add are told apart by the ladder; 2D joints alone bring all of the gain behind the weak network and most of it behind the full one.
 # - ConvNet and component are one differentiable module, with one call from image to millimetres.
 #
 # ## Try it

@@ -71,7 +71,7 @@ sizes
 #
 # - **Optimiser.** A rate of $2.5 \cdot 10^{-4}$ is made for hundreds of thousands of steps. With a few thousand steps, Adam with a higher rate that falls to zero is meant to get further; so `smoke`, `quick` and `desk` use it, with batch 8.
 # - **Heatmap loss.** Weakly supervised volumes compare two heatmaps that each sum to one. An $\mathcal{L}_2$ loss between them has small gradients as long as the prediction is spread over the whole map, which at a small budget is most of the training. Cross-entropy has not, and takes its place there. `paper` keeps $\mathcal{L}_2$.
-# - **Warm start.** In the paper, the networks of mixed training learn from scratch for 2.5 million steps, eight times as many as on Human3.6M alone. At that ratio, three such networks and one on `duo` take two CPU cores an hour or two at `quick`, and most of a day at `desk`. So below `paper` these networks begin with the weights of the one that has learned from `studio` (or `duo`) alone, with the same seed, and learn from both kinds of images for *mixed_steps* more (on `duo`, three fifths of that), with a new optimiser and the whole schedule of the learning rate once more: what they would all learn first is paid for once. Rows that differ in what they take from `wild` then also have the same start, which takes some of the chance out of their differences. `paper` begins from scratch.
+# - **Warm start.** In the paper, the networks of mixed training learn for 2.5 million steps, eight times as many as on Human3.6M alone; with which weights they begin, it does not say. At that ratio, three such networks and one on `duo` take two CPU cores up to half an hour more at `quick` and two to three hours more at `desk`. So below `paper` these networks begin with the weights of the one that has learned from `studio` (or `duo`) alone, with the same seed, and learn from both kinds of images for *mixed_steps* more (on `duo`, three fifths of that), with a new optimiser and the whole schedule of the learning rate once more: what they would all learn first is paid for once. Rows that differ in what they take from `wild` then also have the same start, which takes some of the chance out of their differences. `paper` begins from scratch.
 # - **Image size, width, depth, bins** follow from what two CPU cores can train in minutes.
 #
 # Such choices are made on training data alone: subject S8 is held out of training (split `fit` trains, `val` judges), and neither test subjects nor another domain are looked at. The rows for that can be run by anybody; they are not part of this notebook, as they would take as long again:
@@ -124,18 +124,17 @@ trials.round(3)
 # %% [markdown]
 # ## How long is long enough?
 #
-# A network of a short training may not have learned yet to tell a person's front from the back, and then puts left joints on the right (notebook 09). Some seeds have and some have not, and the difference is larger than what the paper's tables compare. Then no number of test images decides anything. So: with how many steps do seeds agree, and which claims can be decided then? The rows `choice/budget/...` have the images of `desk` and its three seeds, and are judged on S8. They take two CPU cores more than an hour and are not part of this notebook:
+# A network of a short training may not have learned yet to tell a person's front from the back, and then puts left joints on the right (notebook 09). Some seeds have and some have not, and the difference is larger than what the paper's tables compare. Then no number of test images decides anything. So: with how many steps do seeds agree? The rows `choice/budget/...` have the images of `desk` and its three seeds, and are judged on S8. They take two CPU cores about an hour and are not part of this notebook:
 #
 # ```
 # for seed in 0 1 2; do
 #   python -m ordlib train --scale desk --seed $seed \
 #     choice/budget/volume2-full-2500 choice/budget/volume2-full-6000 \
-#     choice/budget/volume2-weak-6000 choice/budget/volume1-full-6000 \
-#     choice/budget/keypoints choice/budget/ordinal
+#     choice/budget/volume2-full-12000 choice/budget/keypoints choice/budget/ordinal
 # done
 # ```
 #
-# The number is that of the steps; `desk` has 2,500. The last two go on from the full volume of 6,000 steps, with images of `wild` for 1,500 more. Where these have been trained, here is each seed's error on S8, and the share of its paired joints that lie nearer to the true position of the other side:
+# The number is that of the steps; `desk` has 2,500. The last two go on from 12,000 steps with images of `wild`, for 1,500 more. Where all of these have been trained, here is each seed's error on S8, and the share of its paired joints that lie nearer to the true position of the other side:
 
 
 # %%
@@ -147,50 +146,48 @@ def confused(run):
     return 100 * nearer[:, paired].double().mean().item()
 
 
-several = experiments.seeds(scale, seed)
-ids = [row.id.removeprefix(BUDGET) for row in choices if row.id.startswith(BUDGET)]
-long = {
-    id: [experiments.run(BUDGET + id, scale, s, mocap=mocap or None) for s in several]
-    for id in ids
-    if all(experiments.is_done(BUDGET + id, scale, s, mocap or None, "32-true") for s in several)
-}
-held_out = {}
-for s in several if long else ():
-    val = synthetic.load("studio", "val", scale, s, mocap=mocap or None)
-    held_out[s] = torch.cat(
-        [val.batch(part).keypoints_px for part in np.array_split(np.arange(len(val)), 16)]
-    )
-seeds_apart = pd.DataFrame(
-    [
-        {"row": id, "seed": run.seed, "mpjpe": run.metrics["mpjpe"], "confused": confused(run)}
-        for id, runs in long.items()
-        for run in runs
-    ],
-    columns=["row", "seed", "mpjpe", "confused"],
+several, place = experiments.seeds(scale, seed), {"mocap": mocap or None}
+ids = [row.id for row in choices if row.id.startswith(BUDGET)]
+names = {id: id.removeprefix(BUDGET).replace("volume2-full-", "steps ") for id in ids}
+all_done = all(
+    experiments.is_done(id, scale, s, mocap or None, "32-true") for id in ids for s in several
 )
-if long:
-    results.write_csv(seeds_apart, outputs_folder(scale, mocap or None) / "tables" / "08_seeds.csv")
-seeds_apart.pivot(index="row", columns="seed").reindex(list(long)).round(1)
+long = {id: [experiments.run(id, scale, s, **place) for s in several] for id in ids if all_done}
+held_out = {}
+for s in several if all_done else ():
+    val = synthetic.load("studio", "val", scale, s, **place)
+    parts = np.array_split(np.arange(len(val)), 16)
+    held_out[s] = torch.cat([val.batch(part).keypoints_px for part in parts])
+apart = pd.DataFrame(
+    [
+        (names[r.row.id], r.seed, r.metrics["mpjpe"], confused(r))
+        for rs in long.values()
+        for r in rs
+    ],
+    columns=["training", "seed", "MPJPE (mm)", "other side (%)"],
+)
+if all_done:
+    results.write_csv(apart, outputs_folder(scale, **place) / "tables" / "08_seeds.csv")
+apart.pivot(index="training", columns="seed").reindex([names[id] for id in long]).round(1)
 
 # %% [markdown]
-# And the claims about these rows, judged as in notebooks 09 and 10, but on S8.
+# And the steps from one to the next, judged as in notebooks 09 and 10:
 
 # %%
-FULL, over = "volume2-full-6000", results.over
+half, enough = f"{BUDGET}volume2-full-6000", f"{BUDGET}volume2-full-12000"
 STATED = [
-    ("6,000 steps better than 2,500", over(FULL, "volume2-full-2500"), 1.0),
-    ("two hourglasses better than one", over(FULL, "volume1-full-6000"), 1.0),
-    ("full supervision better than weak", over(FULL, "volume2-weak-6000"), 1.0),
-    ("2D keypoints of wild lower the error", over("keypoints", FULL), 1.0),
-    ("ordinal depths lower it further", over("ordinal", "keypoints"), 1.0),
+    ("6,000 steps better than 2,500", half, f"{BUDGET}volume2-full-2500"),
+    ("12,000 steps better than 6,000", enough, half),
+    ("2D keypoints of wild lower the error", f"{BUDGET}keypoints", enough),
+    ("ordinal depths lower it further", f"{BUDGET}ordinal", f"{BUDGET}keypoints"),
 ]
 judged = pd.DataFrame()
-if len(long) == len(ids):
+if all_done:
     errors = {(id, "mpjpe"): results.per_sample(runs, "mpjpe") for id, runs in long.items()}
+    stated = [results.Statement(text, results.over(a, b), 1.0) for text, a, b in STATED]
     nothing = defaultdict(lambda: np.nan)  # the paper prints no errors on S8
-    judged = results.weigh([results.Statement(*one) for one in STATED], errors, nothing)
-    judged = judged.drop(columns="published")
-    results.write_csv(judged, outputs_folder(scale, mocap or None) / "tables" / "08_budget.csv")
+    judged = results.weigh(stated, errors, nothing).drop(columns="published")
+    results.write_csv(judged, outputs_folder(scale, **place) / "tables" / "08_budget.csv")
 judged.round(3)
 
 # %% [markdown]

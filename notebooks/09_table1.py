@@ -210,6 +210,7 @@ for ax, kind in zip(axes, kinds, strict=True):
         places + 0.12, middle, reach, fmt="o", color=plots.WEAK, capsize=3, label="reproduced"
     )
     ax.set_xticks(places, ["depth", "coord.", "vol. 1", "vol. 2"])
+    ax.set_xlim(-0.6, 3.6)
     ax.set_title(kind.replace("_", " "))
 axes[0].set_ylabel("weak / full")
 axes[0].legend()
@@ -314,7 +315,7 @@ if len(seeds) > 1:
 # %% [markdown]
 # ## The metric scale
 #
-# For each weak network of the first seed: the millimetres in one unit of its depth, as fitted to limb lengths on training images, and as an oracle that sees the true test depths would choose them (least squares). The last column is the change in MPJPE with that least-squares scale; it shrinks uncertain depths, so it is not the scale of the smallest MPJPE. For the full rows the unit is the one they were trained with, and the oracle shows whether their depths are too flat.
+# For each weak network of the first seed: the millimetres in one unit of its depth, as fitted to limb lengths on training images, and as an oracle that sees the true test depths would choose them (least squares). The last column is the change in MPJPE with that least-squares scale; it minimises squared errors of depth, so it need not be the scale of the smallest MPJPE. For the full rows the unit is the one they were trained with, and the oracle shows whether their depths are too flat.
 
 # %%
 first = {row: runs[row][0].metrics for row in ROWS}
@@ -385,7 +386,7 @@ summary.round(1)
 # %% [markdown]
 # ## Were the networks trained to the end?
 #
-# The sum of all loss terms over training, first seed, scaled to its first value, weak in purple and full in green. The two kinds minimise different things, so only the shape counts: a curve that still falls at the end would gain from more steps. Notebook 08 shows every term.
+# The sum of all loss terms over training, first seed, scaled to its first value, weak in purple and full in green. The two kinds minimise different things, so only the shape counts: a curve that still falls at the end would gain from more steps. A flat end proves nothing where the learning rate falls to zero (all scales but `paper`): the sides counted above say more. Notebook 08 shows every term.
 
 # %%
 fig, axes = plt.subplots(1, 4, figsize=(11, 2.6), sharey=True, layout="constrained")

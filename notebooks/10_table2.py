@@ -74,7 +74,7 @@ pd.Series({name: round(printed[a] / printed[b], 3) for name, (a, b) in STEPS.ite
 #
 # Depths are in mm in all rows, as `studio` teaches them; no depth scale is fitted. The root comes from mean limb lengths as in notebook 09. With *Rec* no root is needed.
 #
-# A batch of two kinds of images holds half as many of each; the scale sets how many more steps the mixed rows get, and whether they begin from scratch, as in the paper (and at `paper`), or with the weights of the first row (at the other scales, notebook 08; its steps are counted in then). What each row sees, by code:
+# A batch of two kinds of images holds half as many of each; the scale sets how many more steps the mixed rows get, and whether they begin from scratch (at `paper`) or with the weights of the first row (at the other scales, notebook 08; its steps are counted in then). What each row sees, by code:
 
 # %%
 seeds = experiments.seeds(scale, seed)

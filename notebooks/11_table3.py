@@ -261,7 +261,7 @@ worth.round(2)
 # %% [markdown]
 # ## Are the depths compressed?
 #
-# Eq. 1 knows order and no millimetres, and its tie term pulls depths together. On `wild`, no other loss holds their spread. So for each row: the spread of predicted depths over that of the true ones (root mean square, pelvis left out), the correlation with the true depths, the *slope* (how many mm the prediction moves per true mm) and the factor that would fit the true depths best by least squares. Read the factor first. A network that is unsure makes the smallest squared error with depths that are flat: their spread then equals the correlation, and the factor is 1. A factor above 1 is compression beyond that.
+# Eq. 1 knows order and no millimetres, and its tie term pulls depths together. On `wild`, no other loss holds their spread. So for each row: the spread of predicted depths over that of the true ones (root mean square, pelvis left out), the correlation with the true depths, the *slope* (how many mm the prediction moves per true mm) and the factor that would fit the true depths best by least squares. Read the factor first. A network that is unsure makes the smallest squared error with depths that are flat: their spread then equals the correlation, and the factor is 1. A factor above 1 is compression beyond that; one below 1 says the reverse, that depths are deeper than what the network knows warrants.
 
 # %%
 spread = {}
@@ -365,7 +365,7 @@ print(results.scope(scale, seeds))
 # ## What these numbers cannot tell
 #
 # - With **one seed** (every scale but `desk`) the intervals say nothing about how much two trainings of a row differ. With three they say little.
-# - **Rendered people** differ from `studio` in what the renderer can vary. Real images differ in more, so the first row may be less *embarrassing* here than in print.
+# - **Rendered people** differ from `studio` in what the renderer can vary. Real images differ in more, so the first row need not fail here for the same reasons as in print.
 # - **The exchange of 2D and depth** treats the two as parts that can be swapped. A network's errors in 2D and in depth hang together, and a pose lifted from both rows is one that neither predicted. So both orders are averaged; that they differ is the share of the gain that has no single source.
 #
 # ## Summary
@@ -376,6 +376,6 @@ print(results.scope(scale, seeds))
 #
 # ## Try it
 #
-# 1. Multiply the depths of a row by the best factor above, lift with `truths[0].lifted` and `ablations.measure` again. How much PCK3D does flatness cost?
+# 1. Multiply the depths of a row by the best factor above, lift with `truths[0].lifted` and `ablations.measure` again. How much PCK3D does the wrong scale cost?
 # 2. Split the table by the three parts of the domain (`test.batch(indices).meta["part"]`). Which step helps outdoors?
 # 3. Set `mocap` to a folder of BVH files. Is the gap between `studio` and `shift` wider with real motion?

@@ -11,7 +11,7 @@
 #
 # **Question.** The full method (studio images with exact joints, images from elsewhere with 2D keypoints and ordinal depths, and the reconstruction component) is held against other methods, action by action. Is it better everywhere, by how much, and most on the actions that hide limbs?
 #
-# **Answer in one sentence.** In the paper it has the lowest average of all, by more than 10%, and the largest gains on *Sitting Down*, *Photo* and *Sitting*; what holds here, against three rivals trained again on the same images, is computed below and stands in the verdicts near the end.
+# **Answer in one sentence.** In the paper it has the lowest average of all, by more than 10%, and is said to gain more on challenging actions like *Sitting Down*, *Photo* or *Sitting*; what holds here, against three rivals trained again on the same images, is computed below and stands in the verdicts near the end.
 #
 # **Needs** three trained networks, two of them those of notebook 10, the reconstruction component of notebook 07, and a lifting network; it trains what is missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network, a minute or two for the lifting network; `desk` about two hours for all notebooks together; `paper` days on a GPU. Without training, at `quick`: less than a minute.
 

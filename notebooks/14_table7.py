@@ -225,7 +225,7 @@ pd.DataFrame(shares, index=["ours minus [64], PCK3D points", "ci_low", "ci_high"
 # %% [markdown]
 # ## Lengths and order: does each network keep what it was taught?
 #
-# The limb loss of [64] on the poses of the test images (smaller: the ratios of limbs are more like a body's), beside the ordinal accuracy and the spread of depths over the true one. If each signal does its work, limb lengths have the smaller loss and ordinal depths the better order. A network that leaves its depths flat has short limbs wherever they point at the camera, which the loss sees as well.
+# The limb loss of [64] on the poses of the test images (smaller: the ratios of limbs are more like a body's), beside the ordinal accuracy and the spread of depths over the true one. If each signal does its work, limb lengths have the smaller loss and ordinal depths the better order. A network that leaves its depths flat has short limbs wherever they point at the camera, which the loss sees as well. It sees joints misplaced in the image, too: compare the 2D errors above before the depths.
 
 # %%
 kept = {}

@@ -19,8 +19,8 @@ class Scale:
         steps: optimiser steps of a network of Table 1.
         mixed_steps: those of a network trained on two kinds of images, half of each batch each.
         warm_start: begin these networks with the weights of the one that has learned from the
-            images with 3D ground truth alone (`Row.start`), not from scratch as Section 4.2 does;
-            what they share is then paid for once.
+            images with 3D ground truth alone (`Row.start`), not from scratch; what they share is
+            then paid for once. Section 4.2 does not say where they begin.
         batch_size, optimizer, learning_rate, schedule: see `training.TrainingConfig`.
         seeds: how many seeds the published results of this scale average.
         keypoint_weight: lambda of Section 3.2, for keypoints as fractions of the crop.
