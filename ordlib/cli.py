@@ -109,17 +109,19 @@ def _photographs(args: argparse.Namespace) -> int:
     from ordlib.datasets import album
     from ordlib.devices import resolve_device
     from ordlib.images import load_image
+    from ordlib.predict import result_names
     from ordlib.results import write_csv
 
     resolve_device(args.device)
+    out = args.out or outputs_root() / "local" / "photographs"
+    result_names(args.predict, out)  # what is wrong is said before the training
     for path in args.predict:
-        load_image(path)  # what is wrong is said before the training
+        load_image(path)
     dataset = album.read(args.folder, args.joints, get_scale(args.scale).image_size)
     train, test = album.split(dataset, args.test)
     _say(photographs.summary(train, test))
     seeds = experiments.seeds(args.scale, args.seed)
     table = photographs.compare(train, test, args.scale, seeds, args.device)
-    out = args.out or outputs_root() / "local" / "photographs"
     write_csv(table, out / "photographs.csv")
     trained = photographs.train(train, args.scale, args.seed, args.device)
     photographs.draw(trained, args.predict, out)
@@ -167,7 +169,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ordlib", description=(__doc__ or "").split(".")[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     poses = argparse.ArgumentParser(add_help=False)
-    poses.add_argument("--mocap", type=Path, metavar="DIR", help="BVH files that give the poses")
+    text = "BVH or ASF/AMC files that give the poses"
+    poses.add_argument("--mocap", type=Path, metavar="DIR", help=text)
     text = "real data sets, which take the place of stand-ins wherever they are found"
     poses.add_argument("--data", type=Path, metavar="DIR", help=text)
     workers = argparse.ArgumentParser(add_help=False)

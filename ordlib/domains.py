@@ -29,6 +29,8 @@ from ordlib.training import load_weights, save_weights
 
 _PACKAGE = Path(__file__).parent
 _ANNOTATIONS = (".h5", ".mat", ".npz", ".txt")
+_SHARED_READERS = ("frames", "photos", "pinhole", "matlab", "npz", "hdf5")
+"""Modules of `datasets` that several loaders read with."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ ROLES: dict[str, Role] = {
 def mocap_folder(path: str | Path | None) -> str | None:
     """Absolute name of a folder of motion capture, the same from wherever it was named."""
     if path and not Path(path).is_dir():
-        raise InputError(f"mocap: expected a folder of BVH files, found no folder {path}")
+        raise InputError(
+            f"mocap: expected a folder of BVH or ASF/AMC files, found no folder {path}"
+        )
     return str(Path(path).resolve()) if path else None
 
 
@@ -173,9 +177,11 @@ def fingerprint(name: str, data: str) -> dict[str, str]:
     layout, folder = found[name]
     places = {file.parent for marker in layout.markers for file in folder.glob(marker)}
     beside = [file for place in places for file in place.iterdir() if file.suffix in _ANNOTATIONS]
+    beside += [file for pattern in layout.beside for file in folder.glob(pattern)]
     files = [(file.relative_to(folder).as_posix(), file.stat()) for file in sorted(beside)]
     facts = [(path, status.st_size, int(status.st_mtime)) for path, status in files]
-    readers = ("datasets/frames.py", "datasets/photos.py", f"datasets/{layout.loader}*.py")
+    shared = [f"datasets/{name}.py" for name in _SHARED_READERS]
+    readers = (*shared, "images.py", f"datasets/{layout.loader}*.py")
     code = [path.read_text() for reader in readers for path in sorted(_PACKAGE.glob(reader))]
     return {"name": layout.loader, "files": digest(facts), "code": digest(code)}
 

@@ -1,5 +1,6 @@
 """From an image to a 3D pose in one differentiable module (Figure 3b)."""
 
+import hashlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def fine_tune(
         estimator: its parts may be trained already.
         dataset: training images, augmented as everywhere.
         config: budget and optimiser.
-        folder: gets the log; see `training.train`.
+        folder: gets a folder for this training, with its log; see `training.train`.
         batch_size: images of a step, drawn at random.
         seed: of order, augmentation and dropout.
 
@@ -120,13 +121,19 @@ def fine_tune(
         The estimator in evaluation mode.
     """
     batch_at = partial(_batch_at, dataset, batch_size, seed, device)
-    identity = digest([repr(config), seed, batch_size, dataset.name, dataset.split])
+    begun = [_sha256(value) for value in estimator.state_dict().values()]
+    identity = digest([repr(config), seed, batch_size, dataset.name, dataset.split, begun])
+    folder = folder / identity
     place = torch.device(device)
     with torch.random.fork_rng([place] if place.type == "cuda" else []), single_thread(device):
         torch.manual_seed(seed)
         train(estimator.to(place), batch_at, _loss, config, folder, device, identity=identity)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return estimator.eval()
+
+
+def _sha256(values: Tensor) -> str:
+    return hashlib.sha256(values.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
 
 
 def _batch_at(

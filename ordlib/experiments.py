@@ -135,6 +135,7 @@ def configuration(
     data: str | None = None,
 ) -> dict:
     """All that decides the weights of a run, and with stand-ins its whole result."""
+    learned = domains.learned(row, data) if data else synthetic.fingerprint(mocap)
     options: dict[str, Any] = {"compile": True} if compile else {}
     if start := row.begins_with(row.scaled(scale)):
         source = configuration(start, scale, seed, mocap, precision, compile, data)
@@ -145,7 +146,7 @@ def configuration(
         "row": asdict(row),
         "scale": asdict(row.scaled(scale)),
         "seed": seed,
-        "data": domains.learned(row, data) if data else synthetic.fingerprint(mocap),
+        "data": learned,
         "precision": precision,
     }
 
@@ -368,7 +369,7 @@ def train(
     pending = [
         (row, seed)
         for seed in dict.fromkeys(seeds)
-        for row in dict.fromkeys([*starts, *rows])
+        for row in dict.fromkeys([*rows, *starts])
         if not is_done(row, scale, seed, mocap, precision, compile, data)
     ]
     pending = connect(precision, place).broadcast(pending)

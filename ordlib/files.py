@@ -44,7 +44,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, a file or a folder, and rename it once it is complete.
 
     After a failure the temporary path is removed and `path` is as it was. A reader therefore never
-    sees a half-written file, whenever the writer is killed.
+    sees a half-written file or folder, whenever the writer is killed; a folder that is replaced
+    may be missing for a moment.
 
     Raises:
         InputError: the operating system refused to write (no space, no permission).
@@ -54,8 +55,9 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if temporary.is_dir() and path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+            _replace_folder(temporary, path)
+        else:
+            os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
@@ -67,6 +69,18 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             with suppress(OSError):  # what went wrong is said already
                 temporary.unlink(missing_ok=True)
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    """Folders cannot be renamed over others: the earlier one steps aside, and back on failure."""
+    aside = new.with_suffix(".old.tmp")
+    os.replace(path, aside)
+    try:
+        os.replace(new, path)
+    except OSError:
+        os.replace(aside, path)
+        raise
+    shutil.rmtree(aside)
 
 
 @contextmanager

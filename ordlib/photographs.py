@@ -49,6 +49,9 @@ GROUPS: Mapping[str, tuple[int, ...]] = {
 FORMAT = 1
 """Raised when what is made of photographs changes, so that older runs are not reused."""
 
+_PARTS = ("", " right", " annotated")
+"""What follows a measure in the names of its numbers; nothing where it is a mean itself."""
+
 ALONE, TOGETHER, GAIN = "stand-ins", "stand-ins and photographs", "gain"
 """What a network was trained on, and what the photographs change."""
 
@@ -223,7 +226,8 @@ def _table(
     for trained_on, count in ((ALONE, 0), (TOGETHER, learned), (GAIN, learned)):
         for name, key in measures.items():
             with np.errstate(invalid="ignore"):  # a draw without such a joint
-                interval = quantity_interval(partial(_percent, trained_on, key), values)
+                needed = {k: v for k, v in values.items() if k[1].removeprefix(key) in _PARTS}
+                interval = quantity_interval(partial(_percent, trained_on, key), needed)
             known = values.get((ALONE, f"{key} annotated"))
             joints = int(known[0].sum()) if known is not None else np.nan
             seeds = len(values[ALONE, "all joints right"])
@@ -258,10 +262,12 @@ def draw(trained: Trained, images: Sequence[Path], out: Path) -> list[Path]:
     """Predict the person in each image, shown whole; write figures `NAME.png` into `out`.
 
     Raises:
-        InputError: a file that is no image, or a folder that cannot be written.
+        InputError: a file that is no image, or a folder that cannot be written or where a figure
+            would take the place of an image.
     """
+    names = predict.result_names(images, out)
     network, size, written = trained.network(), trained.scale.image_size, []
-    for path in images:
+    for name, path in zip(names, images, strict=True):
         image = load_image(path)
         pixels, box = crop(image, None, size)
         prediction = read(network, pixels[None], 1.0)
@@ -274,7 +280,7 @@ def draw(trained: Trained, images: Sequence[Path], out: Path) -> list[Path]:
         figure = prediction_figure(
             large, points, joints[0], predict.TRAINED_MM, trained.folder.name
         )
-        save_figure(figure, out / f"{path.stem}.png")
+        save_figure(figure, out / f"{name}.png")
         plt.close(figure)
-        written.append(out / f"{path.stem}.png")
+        written.append(out / f"{name}.png")
     return written

@@ -1,5 +1,6 @@
 """Poses of people in image files: a figure and a JSON file for each."""
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -89,8 +90,10 @@ def predict_files(
         The JSON files.
 
     Raises:
-        InputError: a file that is no image, a box outside the image, an unsuitable row, no weights.
+        InputError: a file that is no image, a box outside the image, an unsuitable row, no weights,
+            a folder where a result would take the place of an image.
     """
+    names = result_names(images, out)
     if row is not None and experiments.get_row(row).network == "depth":
         raise InputError(f"row: expected a network that predicts 2D joints, found {row!r}")
     opened = [load_image(Path(path)) for path in images]
@@ -99,7 +102,7 @@ def predict_files(
     )
     model.network.to(device)
     written = []
-    for name, path, image, box in zip(_unique_names(images), images, opened, boxes, strict=True):
+    for name, path, image, box in zip(names, images, opened, boxes, strict=True):
         pixels, shown = crop(image, box, model.image_size)
         points, joints = _pose(model, pixels.to(device), image.size, shown)
         figure = _figure(image, shown, points, joints, model)
@@ -168,13 +171,26 @@ def _figure(image: Image.Image, box: Box, points: Tensor, joints: Tensor, model:
     return prediction_figure(large, points, joints, model.caution, model.title)
 
 
-def _unique_names(images: Sequence[Path]) -> list[str]:
-    """Stems of the files; those that several files share get a number."""
+def result_names(images: Sequence[Path], out: Path) -> list[str]:
+    """What the results of each image are called: its stem; those that several share get a number.
+
+    Raises:
+        InputError: the figure of an image would take the place of one of the images.
+    """
     stems = [Path(path).stem for path in images]
-    return [
-        stem if stems.count(stem) == 1 else f"{stem}-{stems[:i].count(stem) + 1}"
-        for i, stem in enumerate(stems)
-    ]
+    names: list[str] = []
+    for stem in stems:
+        tries = (f"{stem}-{number}" for number in itertools.count(1))
+        free = (name for name in tries if name not in names and name not in stems)
+        names.append(stem if stems.count(stem) == 1 else next(free))
+    figures = {(out / f"{name}.png").resolve() for name in names}
+    for path in images:
+        if Path(path).resolve() in figures:
+            raise InputError(
+                f"{out}: expected a folder for figures, found {path}, which one of them would"
+                " replace; choose another folder"
+            )
+    return names
 
 
 def _record(

@@ -96,7 +96,7 @@ def find_notebooks(only: str | None = None, folder: Path | None = None) -> list[
         InputError: there are no notebooks, or none of that number or name.
     """
     folder = NOTEBOOKS if folder is None else folder
-    found = sorted(folder.glob("[0-9]*_*.py"))
+    found = sorted(folder.glob("[0-9][0-9]_*.py"))
     if not found:
         raise InputError(f"{folder}: expected notebooks NN_name.py, found none")
     if not only:

@@ -38,9 +38,10 @@ Key = tuple[str, str]
 @lru_cache(maxsize=2)
 def _counts(samples: int) -> np.ndarray:
     """How often each bootstrap draw takes each test sample, (DRAWS, samples), always the same."""
-    taken = np.random.default_rng(0).integers(0, samples, (DRAWS, samples))
-    taken += samples * np.arange(DRAWS)[:, None]
-    return np.bincount(taken.ravel(), minlength=DRAWS * samples).reshape(DRAWS, samples) * 1.0
+    generator, counts = np.random.default_rng(0), np.empty((DRAWS, samples))
+    for draw in counts:  # one by one: real test sets have 100,000 images
+        draw[:] = np.bincount(generator.integers(0, samples, samples), minlength=samples)
+    return counts
 
 
 def _bootstrap_means(values: np.ndarray) -> np.ndarray:
@@ -334,9 +335,10 @@ def scope(scale: str, seeds: Sequence[int]) -> str:
 
 
 def truth(run: Run, mocap: str | None = None, data: str | None = None) -> tuple[Tensor, np.ndarray]:
-    """Root-relative 3D joints (samples, N, 3) in mm and the actions of a run's test images."""
+    """Root-relative 3D joints (samples, N, 3) in mm and actions of the test images of its home."""
     scale, seed = run.scale.name, run.seed
-    dataset = domains.load("studio", run.row.test_split, scale, seed, mocap=mocap, data=data)
+    home, split = run.row.home, run.row.test_split
+    dataset = domains.load(home, split, scale, seed, mocap=mocap, data=data)
     # in parts: the images come along, and at full size they would fill the memory
     parts = np.array_split(np.arange(len(dataset)), -(-len(dataset) // 256))
     batches = [domains.labels(dataset, part) for part in parts]

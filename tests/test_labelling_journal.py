@@ -207,6 +207,11 @@ def test_an_image_without_answers_may_change(path):
     assert read_journal(path)[0].images["b.jpg"] == 21
 
 
+def test_a_journal_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(InputError, match=f"{tmp_path.name}: could not be read"):
+        read_journal(tmp_path)
+
+
 def test_a_journal_takes_the_place_of_an_open_one_and_keeps_its_lock(path):
     first = Journal(path, HEADER)
     second = Journal(path, HEADER, instead_of=first)

@@ -418,3 +418,13 @@ def test_joints_in_words():
         "neck",
     ]
     assert sorted(CLICK_ORDER) == sorted(JOINTS)
+
+
+def test_a_session_takes_the_place_of_one_whose_folder_was_spelt_otherwise(folder):
+    make_folder(folder)
+    first = Session(folder, "ann")
+    link = folder.parent / "link"
+    link.symlink_to(folder)
+    second = Session(link, "ann", instead_of=first)
+    first.close()
+    second.close()

@@ -227,29 +227,6 @@ def test_bad_arguments(tmp_path):
             mocap.load(tmp_path, **arguments)
 
 
-def test_set_bone_lengths_is_exact_and_keeps_directions():
-    generator = torch.Generator().manual_seed(0)
-    poses = 300 * torch.randn(2, 5, 17, 3, generator=generator)
-    lengths = 50 + 400 * torch.rand(16, generator=generator)
-    changed = mocap.set_bone_lengths(poses, lengths)
-    for bone, (parent, child) in enumerate(H36M17.bones):
-        before, after = (p[..., child, :] - p[..., parent, :] for p in (poses, changed))
-        torch.testing.assert_close(after.norm(dim=-1), lengths[bone].expand(2, 5))
-        cosine = torch.nn.functional.cosine_similarity(before, after, dim=-1)
-        torch.testing.assert_close(cosine, torch.ones(2, 5))
-    torch.testing.assert_close(changed[..., 0, :], poses[..., 0, :])
-
-
-def test_set_bone_lengths_refuses_what_has_no_meaning():
-    poses = torch.randn(3, 17, 3, generator=torch.Generator().manual_seed(0))
-    for lengths in (torch.ones(17), torch.full((16,), float("nan")), -torch.ones(16)):
-        with pytest.raises(InputError, match="expected 16 finite lengths"):
-            mocap.set_bone_lengths(poses, lengths)
-    poses[1, 9] = poses[1, 8]
-    with pytest.raises(InputError, match="ends in jaw has no length"):
-        mocap.set_bone_lengths(poses, torch.ones(16))
-
-
 @pytest.fixture(scope="module")
 def sample():
     if not SAMPLE.is_dir():

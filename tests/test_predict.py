@@ -162,6 +162,19 @@ def test_a_file_that_is_no_image_is_named_before_anything_is_trained(
     assert not (tmp_path / "out").exists()
 
 
+def test_names_that_images_share_are_told_apart(tmp_path: Path) -> None:
+    images = [tmp_path / name for name in ("a/x.jpg", "b/x.jpg", "c/x-1.jpg", "y.png")]
+    assert predict.result_names(images, tmp_path / "out") == ["x-2", "x-3", "x-1", "y"]
+
+
+def test_no_figure_takes_the_place_of_an_image(no_training: None, tmp_path: Path) -> None:
+    gradient(40, 40).save(tmp_path / "me.png")
+    before = (tmp_path / "me.png").read_bytes()
+    with pytest.raises(InputError, match=r"found .*me\.png, which one of them would replace"):
+        predict_files([tmp_path / "me.png"], [None], ROW, "smoke", 0, "cpu", tmp_path)
+    assert (tmp_path / "me.png").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "box", [(float("nan"), 0.0, 5.0), (10.0, 10.0, 0.0), (900.0, 10.0, 20.0), (0.0, -80.0, 20.0)]
 )

@@ -243,3 +243,18 @@ def test_large_counts_are_readable():
 def test_the_real_samples(shared_data):
     (found,) = recognise(shared_data / "lspet")
     assert found.name == "LSP Extended" and found.samples == {"train": 1500}
+
+
+def test_a_file_that_cannot_be_read_is_a_problem_of_its_set_alone(tmp_path, monkeypatch):
+    _lspet(tmp_path / "a")
+    _relative(tmp_path / "b")
+    read = Path.read_text
+
+    def refusing(path, *args, **options):
+        if path.suffix == ".json":
+            raise PermissionError(13, "Permission denied")
+        return read(path, *args, **options)
+
+    monkeypatch.setattr(Path, "read_text", refusing)
+    good, bad = recognise(tmp_path)
+    assert good.problem is None and bad.samples == {} and "Permission denied" in bad.problem

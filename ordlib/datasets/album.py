@@ -141,7 +141,7 @@ def read(root: str | Path, joints: Path | None = None, size: int = 256) -> Photo
     """
     root = Path(root).expanduser().resolve()
     places = (root / "annotations" / "export", root)
-    patterns = ("ordinal.mat", "*/ordinal.mat")
+    patterns = ("ordinal.mat", "[!.]*/ordinal.mat")
     answers = [p for p in places if any(next(p.glob(pattern), None) for pattern in patterns)]
     if answers and joints is None:
         return lsp_mpii_ordinal.load(answers[0], size=size)

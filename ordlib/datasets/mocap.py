@@ -121,46 +121,9 @@ def load(folder: str | Path, fps: float = 10.0, unit_mm: float | None = None) ->
     )
 
 
-def set_bone_lengths(
-    poses: Float[Tensor, "*batch 17 3"], limb_lengths_mm: Float[Tensor, " bones"]
-) -> Float[Tensor, "*batch 17 3"]:
-    """The same poses, bone directions kept, with other bone lengths; the pelvis stays in place.
-
-    Args:
-        poses: mm, joints of Human3.6M.
-        limb_lengths_mm: lengths of the bones that end in joints 1 to 16.
-
-    Raises:
-        InputError: not 16 finite lengths of at least 0, or a bone of no length, which has no
-            direction.
-    """
-    lengths = limb_lengths_mm.to(poses)
-    if lengths.shape != (16,) or not (lengths.isfinite() & (lengths >= 0)).all():
-        raise InputError(
-            f"limb_lengths_mm: found {limb_lengths_mm.tolist()}; expected 16 finite lengths"
-        )
-    bones = _bones(poses)
-    norms = bones.norm(dim=-1, keepdim=True)
-    missing = ~(norms > 0).squeeze(-1).reshape(-1, 16).all(0)
-    if missing.any():
-        joint = H36M17.joints[1 + int(missing.int().argmax())]
-        raise InputError(f"poses: a bone that ends in {joint} has no length, so no direction")
-    chains = _chains().to(poses)
-    return poses[..., :1, :] + chains @ (bones / norms * lengths[:, None])
-
-
 def _bones(poses: Float[Tensor, "*batch 17 3"]) -> Float[Tensor, "*batch 16 3"]:
     parents, children = (list(ends) for ends in zip(*H36M17.bones, strict=True))
     return poses[..., children, :] - poses[..., parents, :]
-
-
-def _chains() -> Float[Tensor, "17 16"]:
-    """Which bones lead from the pelvis to each joint."""
-    chains = torch.zeros(17, 16)
-    for bone, (parent, child) in enumerate(H36M17.bones):
-        chains[child] = chains[parent]
-        chains[child, bone] = 1
-    return chains
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, str]]:

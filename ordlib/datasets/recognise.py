@@ -28,6 +28,7 @@ class Layout:
         markers: patterns of its annotation files; one file is enough.
         splits: what its loader calls its parts; empty if it has no such argument.
         accepts: whether a folder with such files is it, where names alone do not tell.
+        beside: patterns of further files that its loader reads if they are there.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Layout:
     markers: tuple[str, ...]
     splits: tuple[str, ...] = ()
     accepts: Callable[[Path], bool] = Path.is_dir
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,11 @@ def _is_human36m(folder: Path) -> bool:
         return True
     lists = sorted(folder.glob("annot/*_images.txt"))
     if lists:
-        with lists[0].open(encoding="utf-8", errors="replace") as file:
-            return re.match(r"S\d+_", file.readline(200)) is not None
+        try:
+            with lists[0].open(encoding="utf-8", errors="replace") as file:
+                return re.match(r"S\d+_", file.readline(200)) is not None
+        except OSError:
+            return False
     return next(folder.glob("images/S*_*"), None) is not None
 
 
@@ -98,6 +103,7 @@ LAYOUTS = (
         "humaneva",
         ("data_3d_humaneva15*.npz",),
         ("train", "validation"),
+        beside=("*/S[1-3]/*.mat", "converted_15j/*/S[1-3]/*.mat"),
     ),
     Layout("MPI-INF-3DHP", "mpi_inf_3dhp", ("TS[1-6]/annot_data*.mat",)),
     Layout(
@@ -189,7 +195,7 @@ def _read(layout: Layout, folder: Path) -> Found:
             try:
                 data = load(folder, **chosen)
                 samples[split or getattr(data, "split", "poses")] = len(data)
-            except InputError as error:
+            except (InputError, OSError) as error:
                 problems.setdefault(str(error), []).append(split)
     lines = [": ".join(filter(None, [", ".join(s), text])) for text, s in problems.items()]
     told = dict.fromkeys(str(warning.message) for warning in caught)

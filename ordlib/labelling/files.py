@@ -23,7 +23,7 @@ from torch import Tensor
 from ordlib.checks import require_finite, require_shape
 from ordlib.datasets import matlab
 from ordlib.errors import InputError
-from ordlib.files import replacing
+from ordlib.files import locked, replacing
 from ordlib.images import image_sizes, inside, load_image, opened
 from ordlib.labelling.photographs import some
 from ordlib.skeleton import LSP14
@@ -355,7 +355,7 @@ def export(
         raise InputError(f"{target}: expected nothing or an earlier export, found other data")
     if any(target.resolve() in image.resolve().parents for image in images):
         raise InputError(f"{target}: expected images outside the export, found one in it")
-    with replacing(target) as temporary:
+    with locked(folder), replacing(target) as temporary:
         (temporary / "images").mkdir(parents=True)
         _save(temporary / "joints.mat", "joints", joints)
         _save(temporary / "ordinal.mat", "ord", ordinal)

@@ -88,7 +88,7 @@ class Journal:
         shared = instead_of is not None and instead_of._file >= 0
         self._file: int = os.dup(instead_of._file) if shared and instead_of else _open_locked(path)
         try:
-            found, self.events, size = _parse(path, path.read_bytes())
+            found, self.events, size = _parse(path, contents(path))
             _writing(path, lambda: os.ftruncate(self._file, size))
             self._size = size
             if found is None:
@@ -100,7 +100,7 @@ class Journal:
                     self._write({"format": FORMAT, **vars(header), "images": new})
                 header = replace(header, images=found.images | new)
             self.header = header
-            first_line = path.read_bytes().partition(b"\n")[0].decode()
+            first_line = contents(path).partition(b"\n")[0].decode()
             self.id = digest([str(path.resolve()), first_line])
         except BaseException:
             self.close()
@@ -149,13 +149,21 @@ class Journal:
             self._file = -1
 
 
+def contents(path: Path) -> bytes:
+    """The bytes of a journal. Raises InputError where they cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: could not be read: {error.strerror}") from error
+
+
 def read_journal(path: Path) -> tuple[Header, list[Event]]:
     """Header and events of a journal, which may be in use.
 
     Raises:
-        InputError: it is damaged or empty.
+        InputError: it is damaged or empty, or cannot be read.
     """
-    header, events, _ = _parse(path, path.read_bytes())
+    header, events, _ = _parse(path, contents(path))
     if header is None:
         raise InputError(f"{path}: expected a first line with {FORMAT!r}, found an empty file")
     return header, events
@@ -167,11 +175,11 @@ def read_journals(
     """Events of all annotators of a folder, or of all but one, by name.
 
     Raises:
-        InputError: a damaged journal, or one about other images.
+        InputError: a damaged journal, one about other images, or one that cannot be read.
     """
     found = {}
     for path in sorted((folder / "annotations").glob("*.jsonl")):
-        if path.stem != leave_out and path.is_file() and b"\n" in path.read_bytes():
+        if path.stem != leave_out and path.is_file() and b"\n" in contents(path):
             header, events = read_journal(path)
             expected = Header(path.stem, image_set(images), header.strategy)
             _require_same(path, header, expected, events)

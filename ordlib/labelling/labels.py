@@ -177,12 +177,14 @@ class Labels:
 
     def _click(self, row: int) -> None:
         clicks = self.clicks(row)
+        before = self.placed[row], self.present[row].tolist()
         points, present, placed = self._given
         self.keypoints_px[row], self.present[row] = points[row], present[row]
         self.placed[row] = placed[row]
         if len(clicks) == JOINTS:
             self._set_points(row, clicks)
-        self._known = None
+        if before != (self.placed[row], self.present[row].tolist()):
+            self._known = None
 
     def _set_points(self, row: int, points: Clicks) -> None:
         places = [points[joint] for joint in LSP14.joints]

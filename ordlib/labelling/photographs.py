@@ -81,7 +81,8 @@ def photographs(folder: Path) -> Photographs:
     shown = [path for path in named if path not in broken]
     if not shown:
         raise InputError(f"{folder}: expected an image that can be shown, found {left_out[0]}")
-    rows = [row for row, path in enumerate(files) if path in set(shown)]
+    kept = set(shown)
+    rows = [row for row, path in enumerate(files) if path in kept]
     return Photographs(files, rows, shown, image_sizes(shown), [*map(_key, shown)], left_out)
 
 

@@ -17,6 +17,7 @@ from ordlib.labelling.journal import (
     Header,
     Journal,
     asked_about,
+    contents,
     image_set,
     journal_path,
     read_journal,
@@ -104,7 +105,9 @@ class Session:
         others = {}
         if self.joints is None or not self.joints.covered.all():
             others = read_journals(self.folder, self.images, leave_out=annotator)
-        earlier = instead_of.journal if instead_of and instead_of.journal.path == path else None
+        earlier = instead_of.journal if instead_of else None
+        if earlier and earlier.path.resolve() != path.resolve():
+            earlier = None
         self.journal: Journal = Journal(path, header, earlier)
         try:
             self.labels = labels_of(self.images, self.joints, header.strategy, others)
@@ -358,6 +361,6 @@ def _strategy(path: Path, wanted: str | None) -> str:
         raise InputError(
             f"strategy: expected one of {', '.join(USABLE_STRATEGIES)}, found {wanted!r}"
         )
-    if wanted is None and path.is_file() and b"\n" in path.read_bytes():
+    if wanted is None and path.is_file() and b"\n" in contents(path):
         wanted = read_journal(path)[0].strategy
     return wanted or "kinematic"
