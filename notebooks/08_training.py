@@ -134,7 +134,7 @@ trials.round(3)
 # done
 # ```
 #
-# The number is that of the steps; `desk` has 2,500. The last two go on from 12,000 steps with images of `wild`, for 1,500 more. Where all of these have been trained, here is each seed's error on S8, and the share of its paired joints that lie nearer to the true position of the other side:
+# The number is that of the steps; `desk` has 2,500. The last two go on from 12,000 steps with images of `wild`, for 1,500 more. Where all of these have been trained (see the executed copy of scale `desk`), here is each seed's error on S8, and the share of its paired joints that lie nearer to the true position of the other side:
 
 
 # %%

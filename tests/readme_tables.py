@@ -45,6 +45,25 @@ def questions() -> str:
     return "\n".join([head, _line(["---"] + ["--:"] * (len(found.columns) - 1)), *_lines(found)])
 
 
+def budget() -> str:
+    """Errors of longer trainings on the held-out subject, seed by seed."""
+    found = pd.read_csv(RESULTS / "tables" / "08_seeds.csv")
+    wide = found.pivot(index="training", columns="seed").loc[found["training"].unique()]
+    errors, sides = (wide[name] for name in ("MPJPE (mm)", "other side (%)"))
+    seeds = [f"seed {seed}" for seed in errors.columns]
+    head = ["training", *(f"mm, {seed}" for seed in seeds), "joints on the other side (%)"]
+    lines = [
+        [_training(name), *(f"{value:.0f}" for value in errors.loc[name]), f"{sides.loc[name].mean():.0f}"]
+        for name in wide.index
+    ]
+    return "\n".join([_line(head), _line(["---"] + ["--:"] * (len(head) - 1)), *map(_line, lines)])
+
+
+def _training(name: str) -> str:
+    kind, _, steps = name.partition(" ")
+    return f"{int(steps):,} steps" if steps else f"then `wild`, {kind}"
+
+
 def claims() -> str:
     """Verdicts on the claims, counted and one by one."""
     judged = pd.read_csv(RESULTS / "claims.csv")
@@ -65,6 +84,7 @@ def _line(cells: Sequence[str]) -> str:
 
 TABLES: Mapping[str, tuple[str, Callable[[], str]]] = {
     "claims": ("claims.csv", claims),
+    "budget": ("tables/08_seeds.csv", budget),
     "table1": ("tables/table1.csv", table1),
     "questions": ("tables/02_questions.csv", questions),
 }
