@@ -49,11 +49,11 @@ def budget() -> str:
     """Errors of longer trainings on the held-out subject, seed by seed."""
     found = pd.read_csv(RESULTS / "tables" / "08_seeds.csv")
     wide = found.pivot(index="training", columns="seed").loc[found["training"].unique()]
-    errors, sides = (wide[name] for name in ("MPJPE (mm)", "other side (%)"))
+    errors, sides = wide["MPJPE (mm)"], wide["other side (%)"].mean(axis=1)
     seeds = [f"seed {seed}" for seed in errors.columns]
     head = ["training", *(f"mm, {seed}" for seed in seeds), "joints on the other side (%)"]
     lines = [
-        [_training(name), *(f"{value:.0f}" for value in errors.loc[name]), f"{sides.loc[name].mean():.0f}"]
+        [_training(name), *(f"{value:.0f}" for value in (*errors.loc[name], sides[name]))]
         for name in wide.index
     ]
     return "\n".join([_line(head), _line(["---"] + ["--:"] * (len(head) - 1)), *map(_line, lines)])
