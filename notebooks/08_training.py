@@ -138,14 +138,6 @@ trials.round(3)
 
 
 # %%
-def confused(run):
-    """Percent of paired joints that lie nearer to the other side's true position."""
-    flip, paired = list(H36M17.flip), [joint for pair in H36M17.flip_pairs for joint in pair]
-    own, points = held_out[run.seed], run.predictions["keypoints_px"]
-    nearer = (points - own[:, flip]).norm(dim=-1) < (points - own).norm(dim=-1)
-    return 100 * nearer[:, paired].double().mean().item()
-
-
 several, place = experiments.seeds(scale, seed), {"mocap": mocap or None}
 ids = [row.id for row in choices if row.id.startswith(BUDGET)]
 names = {id: id.removeprefix(BUDGET).replace("volume2-full-", "steps ") for id in ids}
@@ -158,6 +150,17 @@ for s in several if all_done else ():
     val = synthetic.load("studio", "val", scale, s, **place)
     parts = np.array_split(np.arange(len(val)), 16)
     held_out[s] = torch.cat([val.batch(part).keypoints_px for part in parts])
+
+
+# %%
+def confused(run):
+    """Percent of paired joints that lie nearer to the other side's true position."""
+    flip, paired = list(H36M17.flip), [joint for pair in H36M17.flip_pairs for joint in pair]
+    own, points = held_out[run.seed], run.predictions["keypoints_px"]
+    nearer = (points - own[:, flip]).norm(dim=-1) < (points - own).norm(dim=-1)
+    return 100 * nearer[:, paired].double().mean().item()
+
+
 apart = pd.DataFrame(
     [
         (names[r.row.id], r.seed, r.metrics["mpjpe"], confused(r))
