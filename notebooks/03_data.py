@@ -13,7 +13,7 @@
 #
 # **Answer.** Four rendered stand-ins play the paper's data sets, each with the labels that the real one has; errors in millimetres start from a floor that no network can remove, and depth order can partly be guessed without any image, so later numbers are to be read against the baselines measured here.
 #
-# **Needs.** The four stand-ins, rendered here where they are missing, and one network, `table1/depth/weak`, trained here if no run of it is found. **Time on a CPU.** smoke: seconds. quick: about two minutes, and two more for the network. desk: several times as long. paper: days on a GPU for the eight rows of Table 1, of which this notebook needs one.
+# **Needs.** The four stand-ins, rendered here where they are missing, and one network, `table1/depth/weak`, trained here if no run of it is found. **Time on a CPU.** smoke: seconds. quick: about a minute, and half a minute for the network. desk: several times as long. paper: days on a GPU for the eight rows of Table 1, of which this notebook needs one.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper

@@ -15,7 +15,7 @@
 #
 # **Needs.** The stand-in `studio` and two networks, `table1/depth/weak` and `table1/depth/full`. They are trained here if no run of them is found.
 #
-# **Time on a CPU.** smoke: seconds. quick: about two minutes a network, and half a minute for the rest. desk: its part of the about two hours that all notebooks take together. paper: days on a GPU for the eight rows.
+# **Time on a CPU.** smoke: seconds. quick: half a minute a network, and as much for the rest. desk: its part of the about two hours that all notebooks take together. paper: days on a GPU for the eight rows.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper

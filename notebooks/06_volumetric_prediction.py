@@ -15,7 +15,7 @@
 #
 # **Needs.** The stand-in `studio` and four networks: one or two hourglasses, weak or full supervision. They are trained here if no run of them is found.
 #
-# **Time on a CPU.** smoke: seconds. quick: two to four minutes a network, and half a minute for the rest. desk: its part of the about two hours that all notebooks take together. paper: days on a GPU for the eight rows.
+# **Time on a CPU.** smoke: seconds. quick: half a minute to a minute a network, and half a minute for the rest. desk: its part of the about two hours that all notebooks take together. paper: days on a GPU for the eight rows.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -151,7 +151,7 @@ for side in (8, 16, 64):
 pd.DataFrame(rows).round(6)
 
 # %% [markdown]
-# A long training overcomes a slow start; a short one does not. Therefore the small scales depart from the paper and use cross-entropy, and scale `paper` uses L2. The paper gives no $\lambda$ and no unit for the volume, so these are choices too. At `quick`, $\lambda = 4$ was chosen among 1, 4 and 16 on held-out S8 (rows `choice/volume1/...`, notebook 08); the other small scales take it over. Here is what this scale uses beside scale `paper`.
+# A long training overcomes a slow start; a short one does not. Therefore the small scales depart from the paper and use cross-entropy, and scale `paper` uses L2. The paper gives no $\lambda$ and no unit for the volume, so these are choices too. With images of 64 x 64 pixels, $\lambda = 4$ was chosen among 1, 4 and 16 on held-out S8 (rows `choice/volume1/...`, notebook 08); all small scales take it over. Here is what this scale uses beside scale `paper`.
 
 # %%
 settings = ["heatmap_loss", "heatmap_weight", "sigma", "ranking_unit_mm", "heatmap_size"]

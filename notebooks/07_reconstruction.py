@@ -15,7 +15,7 @@
 #
 # **Needs.** The stand-in `studio` and two networks, `table1/volume2/weak` and `table1/volume2/full`. They are trained here if no run of them is found. The component itself is trained here, five times. All numbers and figures of this notebook are those of the first seed.
 #
-# **Time on a CPU.** smoke: seconds. quick: two minutes a network of Table 1, and about two for the rest. desk: its part of the about two hours that all notebooks take together. paper: days on a GPU for the networks, less than an hour for the component.
+# **Time on a CPU.** smoke: seconds. quick: about a minute a network of Table 1, and two for the rest. desk: its part of the about two hours that all notebooks take together. paper: days on a GPU for the networks, less than an hour for the component.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -105,7 +105,7 @@ plt.show()
 # 2. a random **error** is added to the step in depth along each bone, and now and then it gets the other **sign**: the projection of a bone does not tell whether it points to the camera or away from it. Steps add up, so hands and feet suffer most;
 # 3. the depths are **bent**, so that far joints are compressed, and each gets a **factor** of its own: their values go, their order stays for the most part.
 #
-# A small ConvNet also misses in 2D, which the paper's large one hardly did. So scales below `paper` add noise to the 2D positions as well. This is a departure. The numbers were chosen on the held-out subject S8 at scale `quick`, behind ConvNets of mixed training that were not trained on S8 (rows like `choice/mixed/...`, 4,000 steps from scratch, the component trained for 2,500 on the other subjects): *chosen* keeps about as many relations as such ConvNets do, and gave 160 mm where *coarse* gave 161 and 2D noise of twice the size 164. So the choice matters little; these trials are not kept as rows.
+# A small ConvNet also misses in 2D, which the paper's large one hardly did. So scales below `paper` add noise to the 2D positions as well. This is a departure. The numbers were chosen on the held-out subject S8, behind ConvNets of mixed training that were not trained on S8 (rows like `choice/mixed/...`, with images of 64 x 64 pixels and 4,000 steps from scratch, the component trained for 2,500 on the other subjects): *chosen* keeps about as many relations as such ConvNets do, and gave 160 mm where *coarse* gave 161 and 2D noise of twice the size 164. So the choice matters little; these trials are not kept as rows.
 
 # %%
 LEVELS = {

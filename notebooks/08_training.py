@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** One loop trains them all with the paper's augmentation, everything random follows from the seed and the step alone, and a run that is stopped at any moment ends with the same weights as one that never was.
 #
-# **Needs** the eight rows of Table 1 for their learning curves; it trains those that are missing. **Time** (2 CPU cores, training included): `smoke` under a minute, `quick` about 10 minutes, `desk` about two hours for all notebooks together, `paper` days on a GPU for the eight rows. Without training, at `quick`: about half a minute.
+# **Needs** the eight rows of Table 1 for their learning curves; it trains those that are missing. **Time** (2 CPU cores, training included): `smoke` under a minute, `quick` about 5 minutes, `desk` about two hours for all notebooks together, `paper` days on a GPU for the eight rows. Without training, at `quick`: about half a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -71,7 +71,7 @@ sizes
 #
 # - **Optimiser.** A rate of $2.5 \cdot 10^{-4}$ is made for hundreds of thousands of steps. With a few thousand steps, Adam with a higher rate that falls to zero is meant to get further; so `smoke`, `quick` and `desk` use it, with batch 8.
 # - **Heatmap loss.** Weakly supervised volumes compare two heatmaps that each sum to one. An $\mathcal{L}_2$ loss between them has small gradients as long as the prediction is spread over the whole map, which at a small budget is most of the training. Cross-entropy has not, and takes its place there. `paper` keeps $\mathcal{L}_2$.
-# - **Warm start.** In the paper, the networks of mixed training learn for 2.5 million steps, eight times as many as on Human3.6M alone; with which weights they begin, it does not say. At that ratio, three such networks and one on `duo` take two CPU cores up to half an hour more at `quick` and two to three hours more at `desk`. So below `paper` these networks begin with the weights of the one that has learned from `studio` (or `duo`) alone, with the same seed, and learn from both kinds of images for *mixed_steps* more (on `duo`, three fifths of that), with a new optimiser and the whole schedule of the learning rate once more: what they would all learn first is paid for once. Rows that differ in what they take from `wild` then also have the same start, which takes some of the chance out of their differences. `paper` begins from scratch.
+# - **Warm start.** In the paper, the networks of mixed training learn for 2.5 million steps, eight times as many as on Human3.6M alone; with which weights they begin, it does not say. At that ratio, three such networks and one on `duo` would take two CPU cores about 20 minutes at `quick` and three to four hours at `desk`. So below `paper` these networks begin with the weights of the one that has learned from `studio` (or `duo`) alone, with the same seed, and learn from both kinds of images for *mixed_steps* more (on `duo`, three fifths of that), with a new optimiser and the whole schedule of the learning rate once more: what they would all learn first is paid for once. Rows that differ in what they take from `wild` then also have the same start, which takes some of the chance out of their differences. `paper` begins from scratch.
 # - **Image size, width, depth, bins** follow from what two CPU cores can train in minutes.
 #
 # Such choices are made on training data alone: subject S8 is held out of training (split `fit` trains, `val` judges), and neither test subjects nor another domain are looked at. The rows for that can be run by anybody; they are not part of this notebook, as they would take as long again:
@@ -84,7 +84,7 @@ sizes
 #   choice/rate/depth-0.001 choice/rate/depth-0.003 choice/rate/depth-0.01
 # ```
 #
-# The first three compare weights of the heatmap loss, the last six learning rates, for full volumes and for weak depths. The weight was fixed first, at another rate; at the final one a weight of 16 does no worse than 4. One run of each says little.
+# The first three compare weights of the heatmap loss, the last six learning rates, for full volumes and for weak depths. The weight was fixed first, at another rate; at the final one a weight of 16 does no worse than 4. One run of each says little. All this was chosen with images of 64 x 64 pixels and three hourglass levels, as `desk` has; `quick` has since come down to 48 x 48 and two, where the same rows can be looked at again below.
 #
 # In mixed training there are two more things to choose: the unit and the weight of the ranking loss beside full supervision, and the weight of the limb lengths (notebook 12). `wild` has no metric depth, so what can be looked at is the error on S8, and 2D error and order on held-out images of `wild`:
 #
@@ -95,7 +95,7 @@ sizes
 #   choice/mixed/ordinal-6-unit-1000 choice/mixed/limbs-10 choice/mixed/limbs-100
 # ```
 #
-# **How the unit was chosen.** In Eq. 1 a pair whose order the network gives a probability $p$ wants to be $\log \frac{p}{1-p}$ units apart, whatever the weight. So depths on `wild` spread in proportion to the unit, and the unit must fit the people. One of 125 mm flattens them. At `quick`, whose mixed networks then learned from scratch for 4,000 steps, 500 and 1,000 mm gave the best order and the smallest depth errors on S8, and 1,000 was taken first. With 10,000 steps of mixed training, from scratch, which gives the depths time to get where the loss wants them, they were then twice as deep on held-out `wild` as mean limb lengths allow, and, which was looked at too, PCK3D on `shift` fell below that of 2D keypoints alone. 300 mm has there the spread of the network without a ranking loss, the better order, and the smaller error on S8; so it is the unit now. The failure on `shift` prompted this second look; the value comes from S8 and `wild`.
+# **How the unit was chosen.** In Eq. 1 a pair whose order the network gives a probability $p$ wants to be $\log \frac{p}{1-p}$ units apart, whatever the weight. So depths on `wild` spread in proportion to the unit, and the unit must fit the people. One of 125 mm flattens them. In mixed networks that learned from scratch for 4,000 steps, with images of 64 x 64 pixels, 500 and 1,000 mm gave the best order and the smallest depth errors on S8, and 1,000 was taken first. With 10,000 steps of mixed training, from scratch, which gives the depths time to get where the loss wants them, they were then twice as deep on held-out `wild` as mean limb lengths allow, and, which was looked at too, PCK3D on `shift` fell below that of 2D keypoints alone. 300 mm has there the spread of the network without a ranking loss, the better order, and the smaller error on S8; so it is the unit now. The failure on `shift` prompted this second look; the value comes from S8 and `wild`.
 
 # %%
 BUDGET = "choice/budget/"  # the subject of the next section

@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** In the paper each step lowers it, from 71.9 to 56.2 mm; what each step changes here, in 2D and in depth, is told apart below, and a verdict on each step stands near the end.
 #
-# **Needs** three trained networks, of which notebook 11 needs the same, and the reconstruction component of notebook 07, on two kinds of skeletons; it trains those that are missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network and about a minute a component; `desk` about two hours for all notebooks together; `paper` days on a GPU. Without training, at `quick`: less than half a minute.
+# **Needs** three trained networks, of which notebook 11 needs the same, and the reconstruction component of notebook 07, on two kinds of skeletons; it trains those that are missing. **Time** (2 CPU cores): `smoke` seconds; `quick` about a minute a network and half a minute a component; `desk` about two hours for all notebooks together; `paper` days on a GPU. Without training, at `quick`: less than half a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper

@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** The paper reports a jump at each step, the first mainly by better 2D; here the gains are split by source below, and verdicts stand near the end.
 #
-# **Needs** three trained networks, the same as notebook 10; it trains those that are missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network; `desk` about two hours for all notebooks together; `paper` days on a GPU. Without training, at `quick`: less than half a minute.
+# **Needs** three trained networks, the same as notebook 10; it trains those that are missing. **Time** (2 CPU cores): `smoke` seconds; `quick` about a minute a network; `desk` about two hours for all notebooks together; `paper` days on a GPU. Without training, at `quick`: less than half a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper

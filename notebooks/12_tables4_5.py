@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** In the paper it has the lowest average of all, by more than 10%, and is said to gain more on challenging actions like *Sitting Down*, *Photo* or *Sitting*; what holds here, against three rivals trained again on the same images, is computed below and stands in the verdicts near the end.
 #
-# **Needs** three trained networks, two of them those of notebook 10, the reconstruction component of notebook 07, and a lifting network; it trains what is missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network, a minute or two for the lifting network; `desk` about two hours for all notebooks together; `paper` days on a GPU. Without training, at `quick`: less than a minute.
+# **Needs** three trained networks, two of them those of notebook 10, the reconstruction component of notebook 07, and a lifting network; it trains what is missing. **Time** (2 CPU cores): `smoke` seconds; `quick` about a minute a network, as much for the lifting network; `desk` about two hours for all notebooks together; `paper` days on a GPU. Without training, at `quick`: less than a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper

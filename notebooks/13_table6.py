@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** In the paper the full method has the lowest average of all, by more than 10%, *a solid improvement considering the numbers for this dataset have mostly saturated*; what holds here, against two rivals trained again on the same images, is computed below and stands in the verdicts near the end.
 #
-# **Needs** two trained networks, a reconstruction component for the motion of `duo`, and a lifting network; it trains what is missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network and a minute or two for the others; `desk` about two hours for all notebooks together; `paper` days on a GPU. Without training, at `quick`: less than half a minute.
+# **Needs** two trained networks, a reconstruction component for the motion of `duo`, and a lifting network; it trains what is missing. **Time** (2 CPU cores): `smoke` seconds; `quick` about a minute a network and as much for the others; `desk` about two hours for all notebooks together; `paper` days on a GPU. Without training, at `quick`: less than half a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper

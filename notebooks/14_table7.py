@@ -13,7 +13,7 @@
 #
 # **Answer in one sentence.** In the paper ordinal depths do, over all images and by a *particularly large margin for the Outdoor sequence*; what holds here is computed below and stands in the verdicts near the end.
 #
-# **Needs** two trained networks, those of notebooks 11 and 12 (below `paper` also the one that they begin with), and the reconstruction component of notebook 07; it trains what is missing. **Time** (2 CPU cores): `smoke` seconds; `quick` some minutes a network; `desk` about two hours for all notebooks together; `paper` days on a GPU. Without training, at `quick`: less than half a minute.
+# **Needs** two trained networks, those of notebooks 11 and 12 (below `paper` also the one that they begin with), and the reconstruction component of notebook 07; it trains what is missing. **Time** (2 CPU cores): `smoke` seconds; `quick` about a minute a network; `desk` about two hours for all notebooks together; `paper` days on a GPU. Without training, at `quick`: less than half a minute.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper

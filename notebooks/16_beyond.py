@@ -13,7 +13,7 @@
 #
 # **Answer.** Each study ends in a sentence that the code forms from its numbers; they are collected in the summary.
 #
-# **Needs** no image for the studies: small networks from 2D joints to depths, which it trains. Beside them it shows three ConvNets of notebooks 10 and 12, and trains those that are missing (below `paper` also the one that they begin with). **Time** (one CPU core, without the ConvNets): `smoke` seconds; `quick` about a minute and a half; `desk` and `paper` seven to twenty minutes.
+# **Needs** no image for the studies: small networks from 2D joints to depths, which it trains. Beside them it shows three ConvNets of notebooks 10 and 12, and trains those that are missing (below `paper` also the one that they begin with). **Time** (one CPU core, without the ConvNets): `smoke` seconds; `quick` two to three minutes; `desk` and `paper` seven to twenty minutes.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper

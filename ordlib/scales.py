@@ -74,7 +74,7 @@ SCALES = {
     for scale in (
         Scale("smoke", 32, 16, 2, 8, 96, 48, steps=12, mixed_steps=12, warm_start=True),
         Scale(
-            "quick", 64, 64, 3, 16, 10_000, 2_000, steps=1_200, mixed_steps=2_000,
+            "quick", 48, 64, 2, 16, 10_000, 2_000, steps=1_000, mixed_steps=1_300,
             warm_start=True,
         ),
         Scale(

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from ordlib.losses import volume_cross_entropy
 from ordlib.volume import marginals
 
-SHAPES = {"quick": (8, 17, 16, 16, 16), "paper": (1, 17, 64, 64, 64)}
+SHAPES = {"quick": (8, 17, 16, 12, 12), "paper": (1, 17, 64, 64, 64)}
 
 
 class PeakMemory(TorchDispatchMode):
