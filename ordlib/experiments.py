@@ -376,19 +376,19 @@ def train(
     # What others begin with, then long runs, so that the last ones to finish are short.
     turn = {id: (id not in starts, not get_row(id).wild, -get_row(id).stacks) for id, _ in pending}
     pending.sort(key=lambda item: turn[item[0]])
-    for seed in [] if data else dict.fromkeys(seed for _, seed in pending):
-        for domain, split in _data([row for row, _ in pending]):
-            synthetic.load(domain, split, scale, seed, mocap=mocap, device=place)
+    rendering = [] if data else _rendering(pending, scale, mocap, place)
     count = jobs or (cores() if place == "cpu" else 1)
     if processes() > 1:
         count = 1
     source = partial(run, scale=scale, mocap=mocap, data=data)
     one = partial(source, device=place, precision=precision, compile=compile)
     if min(count, len(pending)) <= 1:
+        for render in rendering:
+            render()
         for row, seed in pending:
             one(row, seed=seed)
         return
-    side_by_side(one, pending, min(count, len(pending)))
+    side_by_side(one, pending, min(count, len(pending)), before=rendering)
 
 
 def _starts(rows: Sequence[str], scale: str) -> dict[str, None]:
@@ -398,10 +398,25 @@ def _starts(rows: Sequence[str], scale: str) -> dict[str, None]:
     return dict.fromkeys(start.id for start in starts if start)
 
 
+def _rendering(
+    pending: Sequence[tuple[str, int]], scale: str, mocap: str | None, device: str
+) -> list[Callable[[], None]]:
+    """What renders the stand-ins that rows and seeds need, each split by itself."""
+    seeds = dict.fromkeys(seed for _, seed in pending)
+    splits = _data([row for row, _ in pending])
+    return [
+        partial(_render, *split, scale, seed, mocap, device) for seed in seeds for split in splits
+    ]
+
+
+def _render(domain: str, split: str, scale: str, seed: int, mocap: str | None, device: str) -> None:
+    synthetic.load(domain, split, scale, seed, mocap=mocap, device=device)
+
+
 def _data(rows: Sequence[str]) -> dict[tuple[str, str], None]:
-    """The splits that training and testing rows needs, each once."""
+    """The splits that rows are trained and tested on, each once; the slowest comes first."""
     specs = [get_row(row) for row in rows]
-    needed = [(row.home, row.train_split) for row in specs]
-    needed += [("wild", "train") for row in specs if row.wild]
+    needed = [("wild", "train") for row in specs if row.wild]
+    needed += [(row.home, row.train_split) for row in specs]
     needed += [test for row in specs for test in row.tests().items()]
     return dict.fromkeys(needed)

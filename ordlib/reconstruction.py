@@ -250,7 +250,7 @@ _SMALL = ReconstructionConfig(dropout=0.1, optimizer="adam", learning_rate=3e-3,
 
 CONFIGS: Mapping[str, ReconstructionConfig] = {
     "smoke": replace(_SMALL, width=32, skeletons=400, steps=30),
-    "quick": replace(_SMALL, width=256, batch_size=128, skeletons=50_000, steps=2_000),
+    "quick": replace(_SMALL, width=256, batch_size=128, skeletons=50_000, steps=1_500),
     "desk": replace(_SMALL, width=384, batch_size=128, skeletons=100_000, steps=4_000),
     "paper": ReconstructionConfig(noise=NoiseModel(keypoint=0.0)),
 }

@@ -54,8 +54,20 @@ def worker_processes(
         pool.shutdown(cancel_futures=True)
 
 
-def side_by_side(one: Any, pending: Sequence[tuple[str, int]], count: int) -> None:
-    """Train in worker processes; on any failure, or Ctrl-C, end them all and leave checkpoints."""
+def side_by_side(
+    one: Any,
+    pending: Sequence[tuple[str, int]],
+    count: int,
+    before: Sequence[Callable[[], None]] = (),
+) -> None:
+    """Train in worker processes; on any failure, or Ctrl-C, end them all and leave checkpoints.
+
+    Args:
+        one: trains a row with a seed, and is given the line of its progress bar.
+        pending: rows and seeds.
+        count: worker processes.
+        before: done by the same workers before any training begins.
+    """
     context = multiprocessing.get_context("spawn")
     lock, places = context.RLock(), context.Queue()
     tqdm.set_lock(lock)
@@ -63,6 +75,8 @@ def side_by_side(one: Any, pending: Sequence[tuple[str, int]], count: int) -> No
         places.put(place)
     bar = tqdm(total=len(pending), desc="networks", position=count, disable=None)
     with bar, worker_processes("training", count, _start_worker, (lock, places)) as pool:
+        for future in as_completed([pool.submit(call) for call in before]):
+            future.result()
         for future in as_completed([pool.submit(_work, one, *item) for item in pending]):
             future.result()
             bar.update()
