@@ -74,7 +74,7 @@ SCALES = {
     for scale in (
         Scale("smoke", 32, 16, 2, 8, 96, 48, steps=12, mixed_steps=12, warm_start=True),
         Scale(
-            "quick", 48, 64, 2, 16, 8_000, 2_000, steps=1_000, mixed_steps=1_200,
+            "quick", 48, 64, 2, 16, 8_000, 1_000, steps=1_000, mixed_steps=1_000,
             warm_start=True,
         ),
         Scale(
