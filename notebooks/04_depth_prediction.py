@@ -366,7 +366,7 @@ plots.save_figure(figure, folder / "figures" / "04_scale.png")
 plt.show()
 
 # %% [markdown]
-# At scale 0 the person is flat; that is the error of knowing the 2D pose alone. What the fit sees is tested below without a network: it gets true depths in a made-up unit and must find the unit. It comes near but not exactly, since people differ from the mean.
+# At scale 0 the person is flat; that is the error of knowing the 2D pose alone. What the fit sees is tested below without a network: it gets true depths in a made-up unit and must find the unit. It need not come out exactly, since people differ from the mean; see how near it comes.
 
 # %%
 made_up = 80.0

@@ -15,7 +15,7 @@
 #
 # **Needs.** The stand-in `studio` and four networks: one or two hourglasses, weak or full supervision. They are trained here if no run of them is found.
 #
-# **Time on a CPU.** smoke: seconds. quick: half a minute to a minute a network, and half a minute for the rest. desk: its part of the about two hours that all notebooks take together. paper: days on a GPU for the eight rows.
+# **Time on a CPU.** smoke: seconds. quick: half a minute to a minute and a half a network, and half a minute for the rest. desk: its part of the about two hours that all notebooks take together. paper: days on a GPU for the eight rows.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -208,7 +208,7 @@ torch.testing.assert_close(terms["volume"], by_factors)
 # %% [markdown]
 # ## Two hourglasses
 #
-# A second hourglass reads the features and scores of the first one and corrects them. Each gives a volume, and the loss is applied to both (*intermediate supervision*); the last is the result. The table scores every output on part of the test set, without flip averaging. Millimetres use the scale that was fitted for the last output.
+# A second hourglass reads the features and scores of the first one and can correct them. Each gives a volume, and the loss is applied to both (*intermediate supervision*); the last is the result. The table scores every output on part of the test set, without flip averaging. Millimetres use the scale that was fitted for the last output.
 
 
 # %%
@@ -251,7 +251,7 @@ for row in ("volume2/weak", "volume2/full"):
 # %% [markdown]
 # ## Reading a position from a heatmap
 #
-# The pixel of the maximum is coarse: it is off by up to half a heatmap pixel each way, which is 2 pixels of the crop. The mean over the whole map is fine, but a second mode or a thin floor of probability draws it away. The mean over the 3 x 3 pixels around the maximum (local soft-argmax) ignores both, but so small a window pulls it towards the middle pixel. `decode_xy` puts a parabola through the logarithms of the maximum and its neighbours, which is exact for a Gaussian. First on perfect heatmaps, whose only error is the decoding, then on the network's.
+# The pixel of the maximum is coarse: it is off by up to half a heatmap pixel each way, which is 2 pixels of the crop. The mean over the whole map is finer, but a second mode or a thin floor of probability draws it away. The mean over the 3 x 3 pixels around the maximum (local soft-argmax) ignores both, but so small a window pulls it towards the middle pixel. And where the Gaussian is much narrower than a pixel, as on the small maps of `quick`, every mean is off. The table below tells which of these costs more here. `decode_xy` puts a parabola through the logarithms of the maximum and its neighbours, which is exact for a Gaussian. First on perfect heatmaps, whose only error is the decoding, then on the network's.
 
 
 # %%
@@ -418,7 +418,7 @@ plots.turnable_skeletons(poses, ["true", "weak", "full"]).show()
 # - One softmax volume serves both kinds of supervision. Weak labels meet its two marginals, and the volume ties them together.
 # - On a flat softmax the L2 heatmap loss starts $HW/2$ times weaker than cross-entropy; small scales use the latter.
 # - Bins are metric, so the unit of $z$ in the ranking loss is a choice that sets how far ordered joints are pushed.
-# - Decode near the maximum and finer than a pixel; score 2D, depth and order apart.
+# - Decode finer than a pixel; score 2D, depth and order apart.
 #
 # ## Try it
 #

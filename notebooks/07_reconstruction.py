@@ -15,7 +15,7 @@
 #
 # **Needs.** The stand-in `studio` and two networks, `table1/volume2/weak` and `table1/volume2/full`. They are trained here if no run of them is found. The component itself is trained here, five times. All numbers and figures of this notebook are those of the first seed.
 #
-# **Time on a CPU.** smoke: seconds. quick: about a minute a network of Table 1, and two for the rest. desk: its part of the about two hours that all notebooks take together. paper: days on a GPU for the networks, less than an hour for the component.
+# **Time on a CPU.** smoke: seconds. quick: a minute or two a network of Table 1, and two for the rest. desk: its part of the about two hours that all notebooks take together. paper: days on a GPU for the networks, less than an hour for the component.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -120,7 +120,7 @@ pd.DataFrame({name: asdict(noise) for name, noise in LEVELS.items()})
 # %% [markdown]
 # ## Does the noise look like a ConvNet?
 #
-# Measured on test images and on as many skeletons: the share of ordered pairs that are kept, the correlation with the true depths within a person, how much of the true spread a joint shows (its slope on the true depth, both over their root mean square in that person), and the mean absolute value. Nothing is chosen from this table. Look at the slopes: a ConvNet shows most of the depth of the hips and less of that of the wrists, so its values are not those of a person even after the best scale. Compare the share of relations that *chosen* keeps with those of the two networks.
+# Measured on test images and on as many skeletons: the share of ordered pairs that are kept, the correlation with the true depths within a person, how much of the true spread a joint shows (its slope on the true depth, both over their root mean square in that person), and the mean absolute value. Nothing is chosen from this table. Look at the slopes: where those of hips and wrists differ, no single scale gives a network's depths the values of a person. Compare each network's two slopes with each other and with those of the noise. Compare the share of relations that *chosen* keeps with those of the two networks.
 
 # %%
 test = synthetic.load("studio", "test", scale, seed, mocap=mocap or None)
@@ -193,7 +193,7 @@ plt.show()
 # %% [markdown]
 # ## Training
 #
-# The loss is Eq. 6, the squared distance of all joints. The paper: RMSprop, 2.5e-4, batch 64, 200,000 steps. Short budgets take another optimiser, a higher learning rate, less dropout and a narrower network. The learning rate and the steps were chosen by the error on fresh skeletons of the training people, in trials that are not kept.
+# The loss is Eq. 6, the squared distance of all joints. The paper: RMSprop, 2.5e-4, batch 64, 200,000 steps. Short budgets take another optimiser, a higher learning rate, less dropout and a narrower network. The learning rate and the steps of `desk` were chosen by the error on fresh skeletons of the training people, in trials that are not kept; `quick` has fewer steps to save time.
 
 # %%
 fields = ["width", "dropout", "skeletons", "steps", "batch_size", "optimizer", "learning_rate"]
@@ -325,7 +325,7 @@ for name in convnets:
         print(f"{name}: component over {below}: {ratio:.3f}, {low:.3f} to {high:.3f}")
 
 # %% [markdown]
-# Is the pose coherent? Two signs of it need no second opinion: limbs have the length of the person's, and left ones that of right ones. The table gives the mean error of a bone's length and the mean difference between left and right. The figure gives the mean length of right and middle bones over the true one, 1 is right. A component that minimises a squared error plays safe where it is unsure, and a mean of several directions is short: see the forearms.
+# Is the pose coherent? Two signs of it need no second opinion: limbs have the length of the person's, and left ones that of right ones. The table gives the mean error of a bone's length and the mean difference between left and right. The figure gives the mean length of right and middle bones over the true one, 1 is right. A component that minimises a squared error plays safe where it is unsure, and a mean of several directions is short: see the forearms, and which other bones are short.
 
 
 # %%

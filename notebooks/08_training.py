@@ -69,7 +69,7 @@ sizes
 # %% [markdown]
 # Why the smaller scales differ:
 #
-# - **Optimiser.** A rate of $2.5 \cdot 10^{-4}$ is made for hundreds of thousands of steps. With a few thousand steps, Adam with a higher rate that falls to zero is meant to get further; so `smoke`, `quick` and `desk` use it, with batch 8.
+# - **Optimiser.** A rate of $2.5 \cdot 10^{-4}$ is made for hundreds of thousands of steps. With a few thousand steps or fewer, Adam with a higher rate that falls to zero is meant to get further; so `smoke`, `quick` and `desk` use it, with batch 8.
 # - **Heatmap loss.** Weakly supervised volumes compare two heatmaps that each sum to one. An $\mathcal{L}_2$ loss between them has small gradients as long as the prediction is spread over the whole map, which at a small budget is most of the training. Cross-entropy has not, and takes its place there. `paper` keeps $\mathcal{L}_2$.
 # - **Warm start.** In the paper, the networks of mixed training learn for 2.5 million steps, eight times as many as on Human3.6M alone; with which weights they begin, it does not say. At that ratio, three such networks and one on `duo` would take two CPU cores about 20 minutes at `quick` and three to four hours at `desk`. So below `paper` these networks begin with the weights of the one that has learned from `studio` (or `duo`) alone, with the same seed, and learn from both kinds of images for *mixed_steps* more (on `duo`, three fifths of that), with a new optimiser and the whole schedule of the learning rate once more: what they would all learn first is paid for once. Rows that differ in what they take from `wild` then also have the same start, which takes some of the chance out of their differences. `paper` begins from scratch.
 # - **Image size, width, depth, bins** follow from what two CPU cores can train in minutes.
@@ -84,7 +84,7 @@ sizes
 #   choice/rate/depth-0.001 choice/rate/depth-0.003 choice/rate/depth-0.01
 # ```
 #
-# The first three compare weights of the heatmap loss, the last six learning rates, for full volumes and for weak depths. The weight was fixed first, at another rate; at the final one a weight of 16 does no worse than 4. One run of each says little. All this was chosen with images of 64 x 64 pixels and three hourglass levels, as `desk` has; `quick` has since come down to 48 x 48 and two, where the same rows can be looked at again below.
+# The first three compare weights of the heatmap loss, the last six learning rates, for full volumes and for weak depths. The weight was fixed first, at another rate; at the final one a weight of 16 does no worse than 4. One run of each says little. All this was chosen with images of 64 x 64 pixels and three hourglass levels, as `desk` has; `quick` has since come down to 48 x 48 and two; what the same rows give there is shown below, as a check and not as a choice.
 #
 # In mixed training there are two more things to choose: the unit and the weight of the ranking loss beside full supervision, and the weight of the limb lengths (notebook 12). `wild` has no metric depth, so what can be looked at is the error on S8, and 2D error and order on held-out images of `wild`:
 #

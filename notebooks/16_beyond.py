@@ -13,7 +13,7 @@
 #
 # **Answer.** Each study ends in a sentence that the code forms from its numbers; they are collected in the summary.
 #
-# **Needs** no image for the studies: small networks from 2D joints to depths, which it trains. Beside them it shows three ConvNets of notebooks 10 and 12, and trains those that are missing (below `paper` also the one that they begin with). **Time** (one CPU core, without the ConvNets): `smoke` seconds; `quick` two to three minutes; `desk` and `paper` seven to twenty minutes.
+# **Needs** no image for the studies: small networks from 2D joints to depths, which it trains. Beside them it shows three ConvNets of notebooks 10 and 12, and trains those that are missing (below `paper` also the one that they begin with). **Time** (one CPU core, without the ConvNets): `smoke` seconds; `quick` two to four minutes; `desk` and `paper` seven to twenty minutes.
 
 # %% tags=["parameters"]
 scale: str = "quick"  # smoke, quick, desk or paper
@@ -41,7 +41,7 @@ folder = outputs_folder(scale, mocap or None)
 # %% [markdown]
 # ## What a small network can stand for, and what it cannot
 #
-# A ConvNet takes minutes to hours to train, and each study below needs some ten trainings with five seeds each. So the studies use a *lifter*: a perceptron that gets the 2D joints of a person (with noise) and gives depths. It is trained as in the mixed setting of Section 4.2, with the halves of our networks: half of each batch are people of `studio` with exact depths, half are people of `wild`, of whom only 2D joints and ordinal answers are known. It is judged on people of `shift`, whom it never sees.
+# A ConvNet takes from half a minute to days to train, and each study below needs some ten trainings with five seeds each. So the studies use a *lifter*: a perceptron that gets the 2D joints of a person (with noise) and gives depths. It is trained as in the mixed setting of Section 4.2, with the halves of our networks: half of each batch are people of `studio` with exact depths, half are people of `wild`, of whom only 2D joints and ordinal answers are known. It is judged on people of `shift`, whom it never sees.
 #
 # - **It can** say what labels and losses do to depths: it has the same labels, the same losses, the same gap between narrow training poses with depth and broad ones without. It is quick enough for intervals over seeds.
 # - **It cannot** see. Shading, overlap and size in the image are evidence for depth that it lacks; 2D joints leave much of the depth open, and that part of its error no annotation mends. It learns no 2D, so it says nothing of what `wild` images do for the positions. It has few weights, so it needs fewer people than a ConvNet needs images: where its curves flatten is no advice on how many images to buy. Read directions and orders of effects, not millimetres.
@@ -165,7 +165,7 @@ choice.round(1)
 #
 # With Eq. 1: fewer images; of all images only some pairs; of all images only the first questions, in the order of the procedure, with what follows from the answers. The error is MPJPE on `shift` with true 2D joints.
 #
-# Fewer images can be used in two ways. Either each answer keeps its weight, so that few of them weigh little in all; or the loss as a whole keeps its weight, and few people are repeated as often as many would be (*full weight*). The second was tried first, and the first was added when its errors had been seen: both are shown, and the sentences speak of the first.
+# Fewer images can be used in two ways. Either each answer keeps its weight, so that few of them weigh little in all; or the loss as a whole keeps its weight, and few people are repeated as often as many would be (*full weight*). The second was tried first, and the first was added when its errors had been seen: both are shown, and the sentences speak of the first unless they say *full weight*.
 
 
 # %%
