@@ -84,7 +84,7 @@ sizes
 #   choice/rate/depth-0.001 choice/rate/depth-0.003 choice/rate/depth-0.01
 # ```
 #
-# The first three compare weights of the heatmap loss, the last six learning rates, for full volumes and for weak depths. The weight was fixed first, at another rate; at the final one a weight of 16 does no worse than 4. One run of each says little. All this was chosen with images of 64 x 64 pixels and three hourglass levels, as `desk` has; `quick` has since come down to 48 x 48 and two; what the same rows give there is shown below, as a check and not as a choice.
+# The first three compare weights of the heatmap loss, the last six learning rates, for full volumes and for weak depths. The weight was fixed first, at another rate; at the final one a weight of 16 does no worse than 4. One run of each says little. All this was chosen with images of 64 x 64 pixels and three hourglass levels, as `desk` has; `quick` has since come down to 48 x 48 and two; what the same rows give there is shown below, as a check and not as a choice (one seed; a weight of 1 would suit weak volumes better after so short a training).
 #
 # In mixed training there are two more things to choose: the unit and the weight of the ranking loss beside full supervision, and the weight of the limb lengths (notebook 12). `wild` has no metric depth, so what can be looked at is the error on S8, and 2D error and order on held-out images of `wild`:
 #
