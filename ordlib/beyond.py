@@ -199,8 +199,9 @@ def annotations(
     scaled = {name: errors * getattr(PERSON, name) for name in names}
     draws = Generator().manual_seed(world.seed)
     annotator = replace(PERSON, tie_mm=tie_mm, **scaled)
-    how = {"generator": draws, "hidden": hidden, "group_size": 1}  # nobody reads the clock
-    return annotate(joints[:, _JOINTS, 2], annotator, **how)
+    depth = joints[:, _JOINTS, 2]
+    # groups are for the clock, which nobody reads here
+    return annotate(depth, annotator, generator=draws, hidden=hidden, group_size=1)
 
 
 def after_questions(
