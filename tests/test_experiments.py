@@ -56,11 +56,19 @@ def test_a_run_is_done_once_and_read_again(outputs: Path, monkeypatch) -> None:
 def test_two_trainings_and_side_by_side_trainings_agree(outputs: Path, monkeypatch) -> None:
     alone = contents(run(WEAK, "smoke", device="cpu").folder)
     run(FULL, "smoke", device="cpu")
-    shutil.rmtree(outputs / "smoke" / "runs")
+    images = rendered(outputs)
+    shutil.rmtree(outputs / "smoke")
     train([WEAK, FULL], "smoke", device="cpu", jobs=2)
+    assert rendered(outputs) == images
     both = contents(run(WEAK, "smoke", device="cpu").folder)
     assert both == alone
     assert is_done(FULL, "smoke", 0, None, "32-true")
+
+
+def rendered(outputs: Path) -> dict:
+    """All stand-ins there are."""
+    folders = (outputs / "smoke" / "data").iterdir()
+    return {folder.name: contents(folder) for folder in folders if folder.is_dir()}
 
 
 def test_the_network_of_a_run_gives_its_predictions(outputs: Path) -> None:
