@@ -28,8 +28,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import claims, domains, experiments, plots, published, results
+from ordlib import experiments, plots
 from ordlib.camera import project
+from ordlib.experiments import claims, published, results
+from ordlib.experiments import roles as domains
 from ordlib.files import outputs_folder
 from ordlib.relations import relations_from_depth
 from ordlib.scales import SCALES
@@ -154,7 +156,7 @@ pairs
 # 3. **Relations add something** (Tables 2 and 3). To a network with exact joints of a studio, images from elsewhere with 2D keypoints and human answers bring a lower error in the studio and a much better one where nothing was trained; a reconstruction component lowers it again.
 # 4. **The whole is better than others** (Tables 4 to 7), on three data sets, most on hard actions and outdoors.
 #
-# `ordlib.claims` holds this as 24 claims, each with its place, a number, a bound and a test. Some rest on several numbers (weak and full, both measures, each rival); such a claim is as strong as its weakest part.
+# `ordlib.experiments.claims` holds this as 24 claims, each with its place, a number, a bound and a test. Some rest on several numbers (weak and full, both measures, each rival); such a claim is as strong as its weakest part.
 
 # %% tags=["nbval-check-output"]
 of_section = pd.Series([claim.place for claim in claims.CLAIMS]).value_counts(sort=False)

@@ -34,8 +34,9 @@ import torch
 from scipy.optimize import brentq
 from scipy.sparse.csgraph import connected_components
 
-from ordlib import lifting, losses, plots, results, synthetic
-from ordlib.devices import resolve_device
+from ordlib import losses, plots, synthetic
+from ordlib.distributed import resolve_device
+from ordlib.experiments import lifting, results
 from ordlib.files import outputs_folder
 from ordlib.likelihoods import SLOPE_MM, answer_log_probabilities, minimise, tie_likelihood_loss
 from ordlib.relations import ordinal_accuracy, relations_from_depth

@@ -34,10 +34,11 @@ from PIL import Image
 from scipy.io import loadmat
 from scipy.stats import norm
 
-from ordlib import annotation, lifting, plots, results, synthetic
+from ordlib import annotation, plots, synthetic
 from ordlib.annotation import PERFECT, PERSON, STRATEGIES, DepthPrior, Knowledge, annotate
 from ordlib.camera import self_occluded
 from ordlib.datasets import lsp_mpii_ordinal
+from ordlib.experiments import lifting, results
 from ordlib.files import outputs_folder
 from ordlib.labelling.files import export
 from ordlib.relations import ordinal_accuracy, relations_from_depth
@@ -429,7 +430,7 @@ plt.show()
 # %% [markdown]
 # ## What the labels do to training
 #
-# Which of these labels train a better network? A small one answers this in seconds, without images: from 2D joints to depths, trained with Eq. 2 on labels of 6,000 poses of `wild` (`ordlib.lifting`, as in notebook 03). It is tested on other people of `wild` by *true* relations. Three trainings with different seeds for each kind of label; points are means, lines go from the smallest to the largest. Mind the axis: it spans about one percentage point.
+# Which of these labels train a better network? A small one answers this in seconds, without images: from 2D joints to depths, trained with Eq. 2 on labels of 6,000 poses of `wild` (`ordlib.experiments.lifting`, as in notebook 03). It is tested on other people of `wild` by *true* relations. Three trainings with different seeds for each kind of label; points are means, lines go from the smallest to the largest. Mind the axis: it spans about one percentage point.
 
 # %%
 trainees = {k: v[: len(v) * 6 // 10] for k, v in broad.items()}

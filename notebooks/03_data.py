@@ -30,15 +30,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import camera, experiments, lifting, losses, metrics, plots, results, synthetic, volume
+from ordlib import camera, experiments, losses, metrics, plots, synthetic, volume
+from ordlib.data import PoseBatch
 from ordlib.datasets import album
-from ordlib.evaluation import lift
+from ordlib.experiments import lifting, results
+from ordlib.experiments.evaluation import lift
 from ordlib.files import outputs_folder
 from ordlib.relations import ordinal_accuracy
-from ordlib.sample import PoseBatch
 from ordlib.scales import get_scale
-from ordlib.skeleton import H36M17
-from ordlib.synthetic.people import MEAN_LIMB_LENGTHS_MM
+from ordlib.skeleton import H36M17, MEAN_LIMB_LENGTHS_MM
 from ordlib.training import single_thread
 
 plots.use_style()

@@ -29,17 +29,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import (
-    camera,
-    evaluation,
-    experiments,
-    losses,
-    metrics,
-    plots,
-    published,
-    results,
-    synthetic,
-)
+from ordlib import camera, experiments, losses, metrics, plots, synthetic
+from ordlib.experiments import evaluation, published, results
 from ordlib.files import outputs_folder
 from ordlib.networks import DepthNet, parameter_count
 from ordlib.relations import ordinal_accuracy

@@ -31,20 +31,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import (
-    augment,
-    camera,
-    evaluation,
-    experiments,
-    losses,
-    metrics,
-    objectives,
-    plots,
-    published,
-    results,
-    synthetic,
-)
-from ordlib.devices import resolve_device
+from ordlib import augment, camera, experiments, losses, metrics, plots, synthetic
+from ordlib.distributed import resolve_device
+from ordlib.experiments import evaluation, published, results
+from ordlib.experiments import supervision as objectives
 from ordlib.files import outputs_folder
 from ordlib.networks import CoordinateNet, DepthNet, parameter_count
 from ordlib.skeleton import H36M17

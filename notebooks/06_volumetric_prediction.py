@@ -31,8 +31,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import experiments, losses, metrics, objectives, plots, published, results, synthetic
-from ordlib.devices import resolve_device
+from ordlib import experiments, losses, metrics, plots, synthetic
+from ordlib.distributed import resolve_device
+from ordlib.experiments import published, results
+from ordlib.experiments import supervision as objectives
 from ordlib.files import outputs_folder
 from ordlib.relations import ordinal_accuracy
 from ordlib.scales import get_scale

@@ -32,12 +32,18 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from ordlib import experiments, metrics, plots, published, reconstruction, results, synthetic
-from ordlib.devices import resolve_device
-from ordlib.estimator import fine_tune
-from ordlib.evaluation import lift
+from ordlib import experiments, metrics, plots, reconstruction, synthetic
+from ordlib.distributed import resolve_device
+from ordlib.experiments import published, results
+from ordlib.experiments.evaluation import lift
 from ordlib.files import outputs_folder
-from ordlib.networks import PoseEstimator, ReconstructionNet, parameter_count, reconstruction_input
+from ordlib.networks import (
+    PoseEstimator,
+    ReconstructionNet,
+    fine_tune,
+    parameter_count,
+    reconstruction_input,
+)
 from ordlib.reconstruction import CLEAN, CONFIGS, NoiseModel
 from ordlib.relations import ordinal_accuracy, relations_from_depth
 from ordlib.skeleton import H36M17

@@ -34,10 +34,11 @@ import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ordlib import camera, experiments, networks, plots, relations, results, synthetic
+from ordlib import camera, experiments, networks, plots, relations, synthetic
 from ordlib.augment import augment, mirror, rotate_and_scale
+from ordlib.experiments import results
+from ordlib.experiments.supervision import build, depth_losses
 from ordlib.files import outputs_folder
-from ordlib.objectives import build, depth_losses
 from ordlib.scales import SCALES, Scale, get_scale
 from ordlib.skeleton import H36M17
 from ordlib.training import TrainingConfig, learning_rate_factor, train

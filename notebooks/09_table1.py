@@ -28,7 +28,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import domains, evaluation, experiments, metrics, plots, published, results
+from ordlib import experiments, metrics, plots
+from ordlib.experiments import evaluation, published, results
+from ordlib.experiments import roles as domains
 from ordlib.files import outputs_folder
 from ordlib.scales import SCALES, get_scale
 from ordlib.skeleton import H36M17

@@ -28,8 +28,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import ablations, domains, experiments, plots, published, reconstruction, results
-from ordlib.ablations import KEYPOINTS, ORDINAL, REC, STUDIO
+from ordlib import experiments, plots, reconstruction
+from ordlib.experiments import ablations, published, results
+from ordlib.experiments import roles as domains
+from ordlib.experiments.ablations import KEYPOINTS, ORDINAL, REC, STUDIO
 from ordlib.files import outputs_folder
 from ordlib.scales import SCALES
 

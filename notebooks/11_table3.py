@@ -28,8 +28,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import ablations, domains, experiments, metrics, plots, published, results
-from ordlib.ablations import KEYPOINTS, ORDINAL, STUDIO
+from ordlib import experiments, metrics, plots
+from ordlib.experiments import ablations, published, results
+from ordlib.experiments import roles as domains
+from ordlib.experiments.ablations import KEYPOINTS, ORDINAL, STUDIO
 from ordlib.files import outputs_folder
 from ordlib.skeleton import H36M17
 

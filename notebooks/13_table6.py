@@ -30,8 +30,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import ablations, comparisons, domains, experiments, plots, published, results
-from ordlib.comparisons import BEST, MEAN, METHODS
+from ordlib import experiments, plots
+from ordlib.experiments import ablations, comparisons, published, results
+from ordlib.experiments import roles as domains
+from ordlib.experiments.comparisons import BEST, MEAN, METHODS
 from ordlib.files import outputs_folder
 
 plots.use_style()

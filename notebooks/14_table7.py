@@ -27,8 +27,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ordlib import ablations, comparisons, domains, experiments, plots, published, results
-from ordlib.comparisons import METHODS
+from ordlib import experiments, plots
+from ordlib.experiments import ablations, comparisons, published, results
+from ordlib.experiments import roles as domains
+from ordlib.experiments.comparisons import METHODS
 from ordlib.files import outputs_folder
 from ordlib.losses import limb_loss
 from ordlib.skeleton import H36M17

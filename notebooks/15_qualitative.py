@@ -28,9 +28,10 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from ordlib import evaluation, experiments, metrics, plots, pretrained, results, synthetic
+from ordlib import experiments, metrics, plots, pretrained, synthetic
 from ordlib.camera import self_occluded
-from ordlib.devices import resolve_device
+from ordlib.distributed import resolve_device
+from ordlib.experiments import evaluation, results
 from ordlib.files import outputs_folder
 from ordlib.reconstruction import reconstruct
 from ordlib.skeleton import H36M17, LSP14_IN_H36M17

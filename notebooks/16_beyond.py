@@ -28,8 +28,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ordlib import beyond, experiments, plots, results
-from ordlib.beyond import CHOSEN, Setting, interval
+from ordlib import experiments, plots
+from ordlib.experiments import beyond, results
+from ordlib.experiments.beyond import CHOSEN, Setting, interval
 from ordlib.files import outputs_folder
 from ordlib.training import single_thread
 

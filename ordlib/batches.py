@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from ordlib.augment import augment
+from ordlib.data import MixedBatch, PoseBatch, PoseDataset
 from ordlib.files import digest
-from ordlib.sample import MixedBatch, PoseBatch, PoseDataset
 
 T = TypeVar("T")
 

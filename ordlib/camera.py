@@ -11,8 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ordlib.checks import looks_at_values, require_finite, require_shape
-from ordlib.errors import InputError
+from ordlib.errors import InputError, looks_at_values, require_finite, require_shape
 from ordlib.skeleton import H36M17, Skeleton
 
 BOX_MARGIN_PX = 40.0

@@ -19,7 +19,7 @@ Action = Callable[[argparse.Namespace], int]
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    from ordlib.reproduce import NotebookFailed, reproduce, tables_text
+    from ordlib.experiments.reproduce import NotebookFailed, reproduce, tables_text
 
     names = ("only", "mocap", "data", "outputs", "jobs", "force")
     options = {name: getattr(args, name) for name in names}
@@ -35,8 +35,9 @@ def _reproduce(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from ordlib import domains, experiments
-    from ordlib.devices import resolve_device
+    from ordlib import experiments
+    from ordlib.distributed import resolve_device
+    from ordlib.experiments import roles as domains
 
     resolve_device(args.device)
     poses, data = domains.mocap_folder(args.mocap), domains.data_folder(args.data)
@@ -58,7 +59,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _tables(args: argparse.Namespace) -> int:
-    from ordlib.reproduce import tables_text
+    from ordlib.experiments.reproduce import tables_text
 
     folder = outputs_folder(args.scale, args.mocap, args.data)
     text = tables_text(folder)
@@ -72,7 +73,7 @@ def _tables(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from ordlib.devices import resolve_device
+    from ordlib.distributed import resolve_device
     from ordlib.predict import predict_files
 
     if args.box and len(args.images) != 1:
@@ -105,12 +106,13 @@ def _annotate(args: argparse.Namespace) -> int:
 
 
 def _photographs(args: argparse.Namespace) -> int:
-    from ordlib import experiments, photographs
+    from ordlib import experiments
     from ordlib.datasets import album
-    from ordlib.devices import resolve_device
+    from ordlib.distributed import resolve_device
+    from ordlib.experiments import photographs
+    from ordlib.experiments.results import write_csv
     from ordlib.images import load_image
     from ordlib.predict import result_names
-    from ordlib.results import write_csv
 
     resolve_device(args.device)
     out = args.out or outputs_root() / "local" / "photographs"

@@ -21,9 +21,8 @@ from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ordlib.checks import single_precision
-from ordlib.errors import InputError
-from ordlib.sample import MixedBatch, PoseBatch
+from ordlib.data import MixedBatch, PoseBatch
+from ordlib.errors import InputError, single_precision
 
 _PATIENCE = timedelta(days=1)
 """How long processes wait for the first one, which evaluates alone."""
@@ -144,3 +143,36 @@ class _Average(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         return _Average.forward(ctx, grad)
+
+
+def _available() -> list[str]:
+    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return ["cpu", *(["cuda"] if cuda else []), *cuda, *mps]
+
+
+def resolve_device(name: str) -> str:
+    """The device of that name; `auto` is the first CUDA device, or the CPU where there is none.
+
+    Under `torchrun` each process of a machine gets a CUDA device of its own.
+
+    Args:
+        name: auto, cpu, cuda, cuda:N or mps; under `torchrun` auto, cpu or cuda.
+
+    Raises:
+        InputError: an unknown name, or a device that this machine does not have.
+    """
+    available = _available()
+    if name == "auto":
+        name = "cuda" if "cuda" in available else "cpu"
+    if processes() > 1 and name != "cpu":
+        own = f"cuda:{os.environ['LOCAL_RANK']}"
+        if name not in ("cuda", own):
+            raise InputError(f"device: expected auto, cpu or cuda under torchrun, found {name!r}")
+        name = own
+    if name not in available:
+        raise InputError(
+            f"device: expected auto, cpu, cuda, cuda:N or mps, of which this machine has "
+            f"auto, {', '.join(available)}; found {name!r}"
+        )
+    return name

@@ -11,14 +11,14 @@ from PIL import Image
 from torch import Generator, Tensor, nn
 
 from ordlib.augment import augment
+from ordlib.data import PoseBatch, PoseDataset
 from ordlib.errors import InputError
+from ordlib.experiments.supervision import read
 from ordlib.files import digest
 from ordlib.images import Box, crop, load_image
 from ordlib.losses import pose_loss
 from ordlib.networks import CoordinateNet, ReconstructionNet, VolumeNet
-from ordlib.objectives import read
 from ordlib.reconstruction import reconstruct
-from ordlib.sample import PoseBatch, PoseDataset
 from ordlib.skeleton import H36M17
 from ordlib.training import TrainingConfig, single_thread, train
 from ordlib.volume import bin_centres_mm, decode_xy, expected_depth, marginals

@@ -14,6 +14,9 @@ from safetensors import SafetensorError
 
 from ordlib.errors import InputError
 
+VERSION = 2
+"""Raised by hand when what a run does changes, so that older runs are not reused."""
+
 
 def outputs_root() -> Path:
     """Folder of all results: `ORDLIB_OUTPUTS` if set, else `outputs` beside the package."""

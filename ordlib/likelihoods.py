@@ -15,14 +15,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ordlib.checks import (
+from ordlib.errors import (
+    InputError,
     looks_at_values,
     require_finite,
     require_same_shape,
     require_shape,
     single_precision,
 )
-from ordlib.errors import InputError
 from ordlib.losses import upper_pairs
 
 SLOPE_MM = 50.0

@@ -15,14 +15,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ordlib.checks import (
+from ordlib.errors import (
+    InputError,
     looks_at_values,
     require_finite,
     require_same_shape,
     require_shape,
     single_precision,
 )
-from ordlib.errors import InputError
 from ordlib.skeleton import H36M17
 from ordlib.volume import exp_shifted, peak
 

@@ -13,8 +13,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ordlib.checks import require_shape
-from ordlib.errors import InputError
+from ordlib.errors import InputError, require_shape
 
 
 class Residual(nn.Module):

@@ -16,14 +16,13 @@ from torch import Tensor, nn
 
 from ordlib import experiments, pretrained
 from ordlib.errors import InputError
-from ordlib.evaluation import lift
+from ordlib.experiments.evaluation import lift
+from ordlib.experiments.supervision import read
 from ordlib.files import outputs_root, replacing
 from ordlib.images import Box, assumed_intrinsics, crop, load_image
-from ordlib.objectives import read
 from ordlib.plots import prediction_figure, save_figure
 from ordlib.reconstruction import reconstruct
-from ordlib.skeleton import H36M17
-from ordlib.synthetic.people import mean_limb_lengths
+from ordlib.skeleton import H36M17, mean_limb_lengths
 
 CAUTION = (
     "The network was trained on rendered people only: on photographs expect poor 2D joints and"

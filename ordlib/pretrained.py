@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from ordlib import experiments, reconstruction
 from ordlib.errors import InputError
-from ordlib.estimator import PoseEstimator
 from ordlib.experiments import Run
 from ordlib.files import outputs_folder, outputs_root, replacing
-from ordlib.networks import ReconstructionNet, VolumeNet
+from ordlib.networks import PoseEstimator, ReconstructionNet, VolumeNet
 from ordlib.scales import SCALES, get_scale
 from ordlib.skeleton import H36M17
 

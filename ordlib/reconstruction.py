@@ -16,11 +16,10 @@ from torch import Generator, Tensor
 
 from ordlib import metrics, synthetic
 from ordlib.camera import project
-from ordlib.checks import require_shape
 from ordlib.datasets import mocap as mocap_files
-from ordlib.devices import resolve_device
-from ordlib.errors import InputError
-from ordlib.files import digest, locked, outputs_folder
+from ordlib.distributed import resolve_device
+from ordlib.errors import InputError, require_shape
+from ordlib.files import VERSION, digest, locked, outputs_folder
 from ordlib.losses import pose_loss
 from ordlib.networks import ReconstructionNet
 from ordlib.scales import check_seed, get_scale
@@ -294,10 +293,6 @@ def fit(
     return network.eval()
 
 
-_MODULES = ("camera", "losses", "networks", "reconstruction", "skeleton", "training")
-"""What the weights follow from, beside the configuration and the poses."""
-
-
 def component(
     scale: str,
     seed: int,
@@ -323,8 +318,7 @@ def component(
     check_seed(seed)
     _training_split(domain, "train")
     config, place = CONFIGS[scale], resolve_device(device)
-    source = [(Path(__file__).parent / f"{name}.py").read_text() for name in _MODULES]
-    key = digest([asdict(config), digest(source), synthetic.fingerprint(mocap)])
+    key = digest([asdict(config), VERSION, synthetic.fingerprint(mocap)])
     folder = outputs_folder(scale, mocap) / "runs" / f"reconstruction-{domain}-seed{seed}-{key}"
     path = folder / "weights.safetensors"
     if not path.exists():

@@ -4,14 +4,14 @@ import torch
 from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
-from ordlib.checks import (
+from ordlib.errors import (
+    InputError,
     looks_at_values,
     require_finite,
     require_same_shape,
     require_shape,
     single_precision,
 )
-from ordlib.errors import InputError
 
 
 def relations_from_depth(

@@ -176,3 +176,17 @@ LSP14_IN_H36M17: tuple[int, ...] = tuple(
     index for name in LSP14.joints if (index := _find(name, H36M17)) is not None
 )
 """Index in H36M17 of each joint of LSP14, in LSP's order; LSP's neck is the thorax."""
+
+MEAN_LIMB_LENGTHS_MM = (
+    *(134.0509, 449.2057, 445.5819),
+    *(134.0501, 449.2042, 445.5815),
+    *(238.3751, 255.3401, 116.0794, 115.0009),
+    *(148.8358, 279.7591, 249.5236),
+    *(148.8347, 279.7623, 249.5228),
+)
+"""Means over Human3.6M's training subjects (the coarse-to-fine authors' `limb_train.mat`)."""
+
+
+def mean_limb_lengths() -> Float[Tensor, " bones"]:
+    """(16,) mean lengths over Human3.6M's training subjects, mm."""
+    return torch.tensor(MEAN_LIMB_LENGTHS_MM)

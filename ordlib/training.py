@@ -24,10 +24,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ordlib.data import MixedBatch, PoseBatch
 from ordlib.distributed import connect, share, share_statistics
 from ordlib.errors import InputError
 from ordlib.files import replacing
-from ordlib.sample import MixedBatch, PoseBatch
 
 Losses = dict[str, Tensor]
 Batch = PoseBatch | MixedBatch

@@ -13,8 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ordlib.checks import looks_at_values, require_finite, require_shape, single_precision
-from ordlib.errors import InputError
+from ordlib.errors import (
+    InputError,
+    looks_at_values,
+    require_finite,
+    require_shape,
+    single_precision,
+)
 
 DEPTH_RANGE_MM = 1000.0
 """Volumes reach this far in front of the root and behind it."""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ordlib.claims import readable
-from ordlib.published import table
-from ordlib.results import VERDICTS
+from ordlib.experiments.claims import readable
+from ordlib.experiments.published import table
+from ordlib.experiments.results import VERDICTS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import save_file
 from scipy.spatial.transform import Rotation
 
-from ordlib import ablations, experiments, metrics, published, reconstruction, results
-from ordlib.ablations import KEYPOINTS, ORDINAL, REC, ROWS, STUDIO, Truth
+from ordlib import experiments, metrics, reconstruction
 from ordlib.datasets.npz import TRUST
 from ordlib.errors import InputError
-from ordlib.evaluation import lift
-from ordlib.experiments import Run
+from ordlib.experiments import Run, ablations, published, results
+from ordlib.experiments.ablations import KEYPOINTS, ORDINAL, REC, ROWS, STUDIO, Truth
+from ordlib.experiments.evaluation import lift
 from ordlib.reconstruction import CONFIGS
 from ordlib.relations import relations_from_depth
 from ordlib.scales import get_scale

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ordlib.augment import Augmentation, augment, mirror, rotate_and_scale
+from ordlib.data import PoseBatch
 from ordlib.relations import relations_from_depth
-from ordlib.sample import PoseBatch
 from ordlib.skeleton import H36M17
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy import stats
 
-from ordlib import beyond
 from ordlib.annotation import PERFECT, annotate
-from ordlib.beyond import CHOSEN, Lifters, Setting, Size
 from ordlib.errors import InputError
-from ordlib.evaluation import lift
+from ordlib.experiments import beyond
+from ordlib.experiments.beyond import CHOSEN, Lifters, Setting, Size
+from ordlib.experiments.evaluation import lift
 from ordlib.relations import relations_from_depth
 from ordlib.skeleton import H36M17, LSP14_IN_H36M17
 

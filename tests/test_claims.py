@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ordlib import claim_values, claims, comparisons, experiments, published
-from ordlib.ablations import KEYPOINTS, ORDINAL, REC, STUDIO
-from ordlib.claim_values import ANNOTATION
-from ordlib.claims import CLAIMS, judge
-from ordlib.published import table
-from ordlib.results import Key, Statement
+from ordlib import experiments
+from ordlib.experiments import claim_values, claims, comparisons, published
+from ordlib.experiments.ablations import KEYPOINTS, ORDINAL, REC, STUDIO
+from ordlib.experiments.claim_values import ANNOTATION
+from ordlib.experiments.claims import CLAIMS, judge
+from ordlib.experiments.published import table
+from ordlib.experiments.results import Key, Statement
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
 SAMPLES = 9

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from ordlib.cli import main
-from ordlib.devices import resolve_device
+from ordlib.distributed import resolve_device
 from ordlib.errors import InputError
 
 

@@ -10,22 +10,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ordlib import (
-    ablations,
-    comparisons,
-    detected,
-    experiments,
-    metrics,
-    published,
-    reconstruction,
-    results,
-    synthetic,
-)
-from ordlib.ablations import Truth
-from ordlib.comparisons import BEST, HARD, MEAN, METHODS
+from ordlib import experiments, metrics, reconstruction, synthetic
 from ordlib.errors import InputError
-from ordlib.evaluation import predict
-from ordlib.experiments import Run
+from ordlib.experiments import Run, ablations, comparisons, detected, published, results
+from ordlib.experiments.ablations import Truth
+from ordlib.experiments.comparisons import BEST, HARD, MEAN, METHODS
+from ordlib.experiments.evaluation import predict
 from ordlib.networks import ReconstructionNet
 from ordlib.reconstruction import CONFIGS
 from ordlib.relations import relations_from_depth

@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_training import batch_at, small_network
 
-from ordlib.sample import PoseBatch
+from ordlib.data import PoseBatch
 from ordlib.training import TrainingConfig, load_weights, save_weights, train
 
 

@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from torch import distributed, nn
 from train_together import STEPS, mixed_batch, random_batch, train_small
 
-from ordlib import devices, experiments
-from ordlib.devices import resolve_device
-from ordlib.distributed import SharedBatchNorm, share, share_statistics
+from ordlib import distributed as devices
+from ordlib import experiments
+from ordlib.data import MixedBatch, PoseBatch
+from ordlib.distributed import SharedBatchNorm, resolve_device, share, share_statistics
 from ordlib.errors import InputError
-from ordlib.sample import MixedBatch, PoseBatch
 
 SCRIPT = Path(__file__).with_name("train_together.py")
 

@@ -13,12 +13,13 @@ import pytest
 import threedhp_files
 import torch
 
-from ordlib import ablations, domains, experiments, results
+from ordlib import experiments
 from ordlib.datasets.npz import TRUST
 from ordlib.errors import InputError
-from ordlib.experiments import get_row, is_done, run, run_folder
+from ordlib.experiments import ablations, get_row, is_done, results, run, run_folder
+from ordlib.experiments import roles as domains
+from ordlib.experiments.reproduce import left_out, reproduce
 from ordlib.metrics import mpjpe
-from ordlib.reproduce import left_out, reproduce
 from ordlib.synthetic.dataset import SyntheticDataset
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from ordlib import synthetic
+from ordlib.data import PoseBatch
 from ordlib.errors import InputError
-from ordlib.evaluation import evaluate, fit_scale, lift, oracle_scale, predict
+from ordlib.experiments.evaluation import evaluate, fit_scale, lift, oracle_scale, predict
+from ordlib.experiments.supervision import LOSSES, build, read
 from ordlib.networks import CoordinateNet, DepthNet, VolumeNet
-from ordlib.objectives import LOSSES, build, read
-from ordlib.sample import PoseBatch
 from ordlib.scales import get_scale
 from ordlib.skeleton import H36M17
 

@@ -11,10 +11,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ordlib import experiments, workers
+from ordlib import experiments
 from ordlib.errors import InputError
-from ordlib.experiments import ROWS, batch_indices, get_row, is_done, run, run_folder, train
-from ordlib.published import table
+from ordlib.experiments import (
+    ROWS,
+    batch_indices,
+    get_row,
+    is_done,
+    run,
+    run_folder,
+    train,
+    workers,
+)
+from ordlib.experiments.published import table
 
 WEAK, FULL = "table1/volume1/weak", "table1/depth/full"
 
@@ -73,7 +82,7 @@ def rendered(outputs: Path) -> dict:
 
 def test_the_network_of_a_run_gives_its_predictions(outputs: Path) -> None:
     from ordlib import synthetic
-    from ordlib.evaluation import predict
+    from ordlib.experiments.evaluation import predict
 
     result = run(WEAK, "smoke", device="cpu")
     test_set = synthetic.load("studio", "test", "smoke", 0)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ordlib.camera import project
+from ordlib.data import PoseDataset
 from ordlib.datasets.frames import META, FrameDataset, Frames, join, read_crop, require_files
 from ordlib.errors import InputError
-from ordlib.sample import PoseDataset
-from ordlib.synthetic.people import mean_limb_lengths
+from ordlib.skeleton import mean_limb_lengths
 
 
 def _image(width=320, height=240):

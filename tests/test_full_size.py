@@ -10,10 +10,10 @@ from torch import nn
 from train_together import random_batch
 
 from ordlib import reconstruction
+from ordlib.experiments.rows import get_row
+from ordlib.experiments.supervision import LOSSES, build
 from ordlib.networks import ReconstructionNet
-from ordlib.objectives import LOSSES, build
 from ordlib.reconstruction import CONFIGS, fit, training_skeletons
-from ordlib.rows import get_row
 from ordlib.scales import get_scale
 from ordlib.training import TrainingConfig, single_thread, train
 

@@ -27,14 +27,13 @@ from PIL import Image
 from scipy.optimize import minimize
 
 from ordlib.camera import backproject, pose_box, project, root_depth
+from ordlib.data import PoseDataset
 from ordlib.datasets import human36m, human36m_c2f, human36m_fetch
 from ordlib.datasets.human36m_studio import action_name
 from ordlib.errors import InputError
+from ordlib.experiments.published import ACTIONS
 from ordlib.metrics import mpjpe
-from ordlib.published import ACTIONS
-from ordlib.sample import PoseDataset
-from ordlib.skeleton import H36M17
-from ordlib.synthetic.people import mean_limb_lengths
+from ordlib.skeleton import H36M17, mean_limb_lengths
 
 TRAIN_NAMES = film_names(("S1", "S5", "S6", "S7", "S8"))
 

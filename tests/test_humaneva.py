@@ -26,12 +26,12 @@ from PIL import Image
 
 from ordlib import metrics
 from ordlib.camera import project
+from ordlib.data import PoseDataset
 from ordlib.datasets import humaneva
 from ordlib.datasets.frames import FrameDataset
 from ordlib.datasets.humaneva_archives import RANGES, Chunk, frame_numbers
 from ordlib.errors import InputError
 from ordlib.reconstruction import skeletons_from_poses
-from ordlib.sample import PoseDataset
 from ordlib.skeleton import H36M17, HUMANEVA15
 from ordlib.synthetic.domains import DOMAINS
 

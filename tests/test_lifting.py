@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ordlib.errors import InputError
-from ordlib.lifting import depth_by_position, fit_depth_from_keypoints
+from ordlib.experiments.lifting import depth_by_position, fit_depth_from_keypoints
 from ordlib.relations import ordinal_accuracy, relations_from_depth
 
 JOINTS = 5

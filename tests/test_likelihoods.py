@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ordlib.errors import InputError
-from ordlib.lifting import fit_depth_from_keypoints
+from ordlib.experiments.lifting import fit_depth_from_keypoints
 from ordlib.likelihoods import (
     MODELS,
     SLOPE_MM,

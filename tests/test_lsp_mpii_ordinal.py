@@ -22,13 +22,12 @@ from photo_files import (
 )
 from PIL import Image
 
+from ordlib.data import PoseDataset
 from ordlib.datasets import lsp_mpii_ordinal
 from ordlib.errors import InputError
 from ordlib.labelling.files import export
-from ordlib.sample import PoseDataset
-from ordlib.skeleton import H36M17, LSP14, LSP14_IN_H36M17, MPII16
+from ordlib.skeleton import H36M17, LSP14, LSP14_IN_H36M17, MPII16, mean_limb_lengths
 from ordlib.synthetic.making import ORDINAL_JOINTS
-from ordlib.synthetic.people import mean_limb_lengths
 
 LSP, MPII = "lsp_dataset_original", "mpii_upis1h"
 HALVES = pytest.mark.parametrize("name", [LSP, MPII])

@@ -5,9 +5,9 @@ import pytest
 from photo_files import lsp_array, lspet_array, random_points, save_images, save_mat
 from scipy.io import loadmat
 
+from ordlib.data import PoseDataset
 from ordlib.datasets import lspet
 from ordlib.errors import InputError
-from ordlib.sample import PoseDataset
 from ordlib.skeleton import H36M17, LSP14
 from ordlib.synthetic.making import ORDINAL_JOINTS
 

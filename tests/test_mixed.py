@@ -7,11 +7,11 @@ import torch
 
 from ordlib import experiments, synthetic
 from ordlib.camera import weak_perspective
+from ordlib.data import MixedBatch
 from ordlib.errors import InputError
 from ordlib.experiments import ROWS, run
+from ordlib.experiments.supervision import WILD, build, mixed_volume_losses, volume_losses
 from ordlib.losses import limb_loss
-from ordlib.objectives import WILD, build, mixed_volume_losses, volume_losses
-from ordlib.sample import MixedBatch
 from ordlib.scales import SCALES, get_scale
 from ordlib.volume import bin_centres_mm, expected_depth, marginals
 

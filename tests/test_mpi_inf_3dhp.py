@@ -20,12 +20,11 @@ from threedhp_files import (
 
 from ordlib import metrics
 from ordlib.camera import project
+from ordlib.data import PoseDataset
 from ordlib.datasets import mpi_inf_3dhp
 from ordlib.errors import InputError
-from ordlib.sample import PoseDataset
-from ordlib.skeleton import H36M17
+from ordlib.skeleton import H36M17, mean_limb_lengths
 from ordlib.synthetic.domains import DOMAINS
-from ordlib.synthetic.people import mean_limb_lengths
 
 # MPI-INF-3DHP's joint k is this joint of Human3.6M
 FROM_H36M = [10, 8, 14, 15, 16, 11, 12, 13, 1, 2, 3, 4, 5, 6, 0, 7, 9]

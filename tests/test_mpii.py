@@ -17,9 +17,9 @@ from mpii_files import (
 from photo_files import save_images
 from PIL import Image
 
+from ordlib.data import PoseDataset
 from ordlib.datasets import mpii
 from ordlib.errors import InputError
-from ordlib.sample import PoseDataset
 from ordlib.skeleton import H36M17, MPII16
 from ordlib.synthetic.making import ORDINAL_JOINTS
 

@@ -9,7 +9,7 @@ import nbformat
 import papermill
 import pytest
 
-from ordlib.reproduce import NOTEBOOKS, needed_rows
+from ordlib.experiments.reproduce import NOTEBOOKS, needed_rows
 
 SOURCES = sorted(NOTEBOOKS.glob("[0-9]*_*.py"))
 REFERENCES = NOTEBOOKS.parent / "outputs" / "smoke" / "notebooks"

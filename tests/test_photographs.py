@@ -19,14 +19,15 @@ from photo_files import half as half_of_archive
 from photo_files import lspet_array, random_points, save_half, save_images, save_mat
 from safetensors.torch import load_file
 
-from ordlib import experiments, photographs, synthetic
+from ordlib import experiments, synthetic
 from ordlib.cli import main
+from ordlib.data import PoseDataset
 from ordlib.datasets import album, lspet
 from ordlib.errors import InputError
+from ordlib.experiments import photographs
+from ordlib.experiments.photographs import ALONE, GAIN, GROUPS, TOGETHER, compare, measure, pck
 from ordlib.labelling.exporting import export_folder
 from ordlib.labelling.session import Session
-from ordlib.photographs import ALONE, GAIN, GROUPS, TOGETHER, compare, measure, pck
-from ordlib.sample import PoseDataset
 from ordlib.skeleton import H36M17, LSP14, LSP14_IN_H36M17
 
 SHOULDER, HIP = H36M17.index("left_shoulder"), H36M17.index("right_hip")
@@ -276,7 +277,8 @@ def replace_images(crops):
 
 STOPPED = """
 import os, signal, sys
-from ordlib import experiments, photographs, training
+from ordlib import experiments, training
+from ordlib.experiments import photographs
 from ordlib.datasets import album
 experiments.run("table1/volume2/full", "smoke", device="cpu")  # what it begins with
 step = training._set_rate

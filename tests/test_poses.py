@@ -4,14 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordlib.errors import InputError
-from ordlib.skeleton import H36M17
+from ordlib.skeleton import H36M17, mean_limb_lengths
 from ordlib.synthetic.actions import DAILY, H36M_ACTIONS
-from ordlib.synthetic.people import (
-    TRAINING_SUBJECTS,
-    mean_limb_lengths,
-    sample_limb_lengths,
-    studio_limb_lengths,
-)
+from ordlib.synthetic.people import TRAINING_SUBJECTS, sample_limb_lengths, studio_limb_lengths
 from ordlib.synthetic.poses import (
     ACTIONS,
     ANGLES,

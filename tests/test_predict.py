@@ -11,9 +11,9 @@ from PIL import Image
 from ordlib import experiments, predict, pretrained, synthetic
 from ordlib.camera import project
 from ordlib.errors import InputError
+from ordlib.experiments.supervision import build
 from ordlib.images import assumed_intrinsics, crop, load_image
 from ordlib.networks import ReconstructionNet
-from ordlib.objectives import build
 from ordlib.plots import contact_sheet
 from ordlib.predict import predict_files
 from ordlib.reconstruction import CONFIGS

@@ -12,9 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from ordlib import experiments, pretrained
 from ordlib.errors import InputError
-from ordlib.estimator import PoseEstimator
-from ordlib.networks import ReconstructionNet
-from ordlib.objectives import build
+from ordlib.experiments.supervision import build
+from ordlib.networks import PoseEstimator, ReconstructionNet
 from ordlib.reconstruction import CONFIGS
 from ordlib.training import save_weights
 

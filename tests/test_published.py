@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from ordlib import experiments, published
+from ordlib import experiments
 from ordlib.errors import InputError
+from ordlib.experiments import published
 from ordlib.synthetic.domains import DOMAINS
 
 ROWS = {1: 8, 2: 5, 3: 3, 4: 13, 5: 8, 6: 10, 7: 3}

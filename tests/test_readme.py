@@ -8,7 +8,7 @@ import pytest
 import readme_tables
 from readme_tables import README, RESULTS, ROOT, TABLES
 
-from ordlib.claims import CLAIMS, judge
+from ordlib.experiments.claims import CLAIMS, judge
 
 
 @pytest.mark.parametrize("name", TABLES)

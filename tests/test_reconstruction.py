@@ -12,9 +12,15 @@ from PIL import Image
 from ordlib import networks, reconstruction, synthetic
 from ordlib.camera import project
 from ordlib.errors import InputError
-from ordlib.estimator import PoseEstimator, fine_tune
-from ordlib.networks import CoordinateNet, DepthNet, ReconstructionNet, VolumeNet
-from ordlib.objectives import read
+from ordlib.experiments.supervision import read
+from ordlib.networks import (
+    CoordinateNet,
+    DepthNet,
+    PoseEstimator,
+    ReconstructionNet,
+    VolumeNet,
+    fine_tune,
+)
 from ordlib.reconstruction import CLEAN, CONFIGS, NoiseModel, Skeletons
 from ordlib.relations import ordinal_accuracy, relations_from_depth
 from ordlib.skeleton import H36M17

@@ -11,10 +11,10 @@ from mpii_files import RELATIVE_NAMES, answer, relative, save_relative
 from photo_files import save_images
 from PIL import Image
 
+from ordlib.data import PoseDataset
 from ordlib.datasets import relative_depth_lsp
 from ordlib.errors import InputError
 from ordlib.relations import ordinal_accuracy
-from ordlib.sample import PoseDataset
 from ordlib.skeleton import H36M17
 from ordlib.synthetic.making import ORDINAL_JOINTS
 

@@ -11,7 +11,13 @@ import nbformat
 import pytest
 
 from ordlib.errors import InputError
-from ordlib.reproduce import NotebookFailed, find_notebooks, needed_rows, reproduce, tables_text
+from ordlib.experiments.reproduce import (
+    NotebookFailed,
+    find_notebooks,
+    needed_rows,
+    reproduce,
+    tables_text,
+)
 
 HEADER = """# ---
 # jupyter:
@@ -104,7 +110,9 @@ def test_failed_notebook_is_kept_apart_and_finished_ones_are_not_repeated(notebo
 def test_killed_run_leaves_no_half_notebook_and_continues(notebooks, outputs):
     _write(notebooks, "01_first.py", "# %%\n1\n")
     _write(notebooks, "02_slow.py", "# %%\nopen('began', 'w')\nimport time; time.sleep(100)\n")
-    call = "import sys; from pathlib import Path; from ordlib.reproduce import reproduce; "
+    call = (
+        "import sys; from pathlib import Path; from ordlib.experiments.reproduce import reproduce; "
+    )
     call += "reproduce('smoke', device='cpu', notebooks=Path(sys.argv[1]))"
     process = subprocess.Popen([sys.executable, "-c", call, str(notebooks)])
     try:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from ordlib import experiments, published, results, synthetic
+from ordlib import experiments, synthetic
 from ordlib.errors import InputError
+from ordlib.experiments import published, results
 from ordlib.scales import get_scale
 
 ROWS = list(published.table(1)["row"])

@@ -10,9 +10,8 @@ from ordlib.camera import project
 from ordlib.datasets.mocap import MotionCapture
 from ordlib.errors import InputError
 from ordlib.relations import relations_from_depth
-from ordlib.skeleton import H36M17
+from ordlib.skeleton import H36M17, mean_limb_lengths
 from ordlib.synthetic import DOMAINS, dataset, load, making, skeletons
-from ordlib.synthetic.people import mean_limb_lengths
 from ordlib.synthetic.poses import sample_poses
 from ordlib.synthetic.sources import divide_clips, evenly
 

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from ordlib.data import PoseBatch
 from ordlib.errors import InputError
-from ordlib.sample import PoseBatch
 from ordlib.training import (
     TrainingConfig,
     learning_rate_factor,

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from ordlib.objectives import LOSSES, build, mixed_volume_losses
-from ordlib.sample import MixedBatch, PoseBatch
+from ordlib.data import MixedBatch, PoseBatch
+from ordlib.experiments.supervision import LOSSES, build, mixed_volume_losses
 from ordlib.scales import Scale, get_scale
 from ordlib.skeleton import H36M17
 from ordlib.training import TrainingConfig, save_weights, single_thread, train

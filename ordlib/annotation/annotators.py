@@ -8,8 +8,13 @@ from jaxtyping import Bool, Float, Int8
 from torch import Generator, Tensor
 
 from ordlib.annotation.knowledge import Ask
-from ordlib.checks import require_finite, require_same_shape, require_shape, single_precision
-from ordlib.errors import InputError
+from ordlib.errors import (
+    InputError,
+    require_finite,
+    require_same_shape,
+    require_shape,
+    single_precision,
+)
 
 
 @dataclass(frozen=True)

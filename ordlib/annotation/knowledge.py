@@ -8,8 +8,7 @@ from jaxtyping import Bool, Int, Int8, Int64
 from torch import Tensor
 
 from ordlib.annotation.consensus import consensus_ranks
-from ordlib.checks import require_shape
-from ordlib.errors import InputError
+from ordlib.errors import InputError, require_shape
 from ordlib.relations import relations_from_depth
 
 Ask = Callable[[int, int], int]

@@ -8,9 +8,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Generator, Tensor, nn
 
 from ordlib.annotation.knowledge import Knowledge
-from ordlib.checks import require_finite, require_shape
-from ordlib.errors import InputError
-from ordlib.lifting import fit_depth_from_keypoints
+from ordlib.errors import InputError, require_finite, require_shape
+from ordlib.experiments.lifting import fit_depth_from_keypoints
 from ordlib.likelihoods import tie_likelihood_loss
 from ordlib.relations import relations_from_depth
 

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ordlib.data import PoseBatch, PoseDataset
 from ordlib.datasets import lsp_mpii_ordinal
 from ordlib.datasets.photos import PhotoDataset, Photos
 from ordlib.errors import InputError
 from ordlib.labelling.joints import find_joints, joints_of
 from ordlib.labelling.photographs import photographs
-from ordlib.sample import PoseBatch, PoseDataset
 from ordlib.skeleton import H36M17
 
 TEST_SHARE = 0.2
@@ -34,7 +34,7 @@ class Crops:
         split: what they are for.
 
     Attributes:
-        name, split, skeleton, limb_lengths_mm: see ordlib.sample.PoseDataset.
+        name, split, skeleton, limb_lengths_mm: see ordlib.data.PoseDataset.
         samples: all of them; pairs that nobody was asked about are not annotated.
     """
 
@@ -107,7 +107,7 @@ class Beside:
         first, second: samples of the one have even, those of the other odd indices.
 
     Attributes:
-        name, split, skeleton, limb_lengths_mm: see ordlib.sample.PoseDataset; but for the name,
+        name, split, skeleton, limb_lengths_mm: see ordlib.data.PoseDataset; but for the name,
             those of `first`.
     """
 

@@ -15,11 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from ordlib.camera import crop_intrinsics
-from ordlib.checks import require_finite
-from ordlib.errors import InputError
+from ordlib.data import PoseBatch
+from ordlib.errors import InputError, require_finite
 from ordlib.images import Box
 from ordlib.relations import relations_from_depth
-from ordlib.sample import PoseBatch
 from ordlib.skeleton import H36M17, Skeleton
 
 _LARGEST_SIDE = 4096.0  # pixels; several at once must fit in memory
@@ -89,13 +88,13 @@ class FrameDataset:
     Args:
         name, split: of the data set.
         frames: its samples.
-        limb_lengths_mm: see ordlib.sample.PoseDataset.
+        limb_lengths_mm: see ordlib.data.PoseDataset.
         size: side of the crops, pixels.
         joints: indices of those that the data set measures, which errors are means over; all by
             default.
 
     Attributes:
-        name, split, skeleton, limb_lengths_mm: see ordlib.sample.PoseDataset.
+        name, split, skeleton, limb_lengths_mm: see ordlib.data.PoseDataset.
         frames: its samples.
         joints: indices of those that errors are means over.
 

@@ -21,7 +21,7 @@ from ordlib.datasets.human36m_studio import (
     require_knees_forward,
 )
 from ordlib.errors import InputError
-from ordlib.synthetic.people import mean_limb_lengths
+from ordlib.skeleton import mean_limb_lengths
 
 __all__ = ["LAYOUTS", "SPLITS", "load", "project_h36m"]
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ordlib.errors import InputError
-from ordlib.published import ACTIONS
+from ordlib.experiments.published import ACTIONS
 from ordlib.skeleton import H36M17
 from ordlib.synthetic.people import TEST_SUBJECTS, TRAINING_SUBJECTS
 

@@ -19,8 +19,7 @@ from ordlib.datasets import matlab
 from ordlib.datasets.frames import FrameDataset, Frames, join, require_files
 from ordlib.datasets.pinhole import fit_intrinsics, margin_px
 from ordlib.errors import InputError
-from ordlib.skeleton import H36M17, MPI3DHP17, convert
-from ordlib.synthetic.people import mean_limb_lengths
+from ordlib.skeleton import H36M17, MPI3DHP17, convert, mean_limb_lengths
 
 PARTS = {
     **dict.fromkeys(("TS1", "TS2"), "Studio GS"),

@@ -11,11 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
+from ordlib.data import PoseBatch
 from ordlib.errors import InputError
 from ordlib.images import assumed_intrinsics, crop, image_sizes, inside, load_image
-from ordlib.sample import PoseBatch
-from ordlib.skeleton import H36M17, LSP14_IN_H36M17, Skeleton
-from ordlib.synthetic.people import mean_limb_lengths
+from ordlib.skeleton import H36M17, LSP14_IN_H36M17, Skeleton, mean_limb_lengths
 
 BOX_ENLARGED = 1.25
 """Side of a crop over the longer side of the bounding box of the joints.
@@ -67,7 +66,7 @@ class PhotoDataset:
         split: which part of the data set this is.
 
     Attributes:
-        name, split, skeleton, limb_lengths_mm: see ordlib.sample.PoseDataset.
+        name, split, skeleton, limb_lengths_mm: see ordlib.data.PoseDataset.
         outside: usable joints left out because they lie outside their image, by part.
         contradictions: pairs left out because their annotations contradict each other, by part.
 

@@ -20,9 +20,8 @@ from jaxtyping import Bool, Float, Int8, Int64
 from scipy.io import savemat
 from torch import Tensor
 
-from ordlib.checks import require_finite, require_shape
 from ordlib.datasets import matlab
-from ordlib.errors import InputError
+from ordlib.errors import InputError, require_finite, require_shape
 from ordlib.files import locked, replacing
 from ordlib.images import image_sizes, inside, load_image, opened
 from ordlib.labelling.photographs import some

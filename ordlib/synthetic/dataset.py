@@ -12,18 +12,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ordlib.camera import project
+from ordlib.data import PoseBatch
 from ordlib.datasets import mocap as mocap_files
 from ordlib.datasets.mocap import MotionCapture
 from ordlib.errors import InputError
 from ordlib.files import digest, outputs_folder
 from ordlib.relations import relations_from_depth
-from ordlib.sample import PoseBatch
 from ordlib.scales import check_seed, get_scale
-from ordlib.skeleton import H36M17, Skeleton
+from ordlib.skeleton import H36M17, Skeleton, mean_limb_lengths
 from ordlib.synthetic.cache import Chunks, fetch
 from ordlib.synthetic.domains import DOMAINS, Domain
 from ordlib.synthetic.making import ORDINAL_JOINTS, Maker
-from ordlib.synthetic.people import mean_limb_lengths
 
 _MOTION = (".bvh", ".asf", ".amc")
 
@@ -32,7 +31,7 @@ class SyntheticDataset:
     """One split of a domain; a PoseDataset that reads from memory-mapped arrays.
 
     Attributes:
-        name, split, skeleton, limb_lengths_mm: see ordlib.sample.PoseDataset.
+        name, split, skeleton, limb_lengths_mm: see ordlib.data.PoseDataset.
     """
 
     skeleton: Skeleton = H36M17

@@ -7,14 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-MEAN_LIMB_LENGTHS_MM = (
-    *(134.0509, 449.2057, 445.5819),
-    *(134.0501, 449.2042, 445.5815),
-    *(238.3751, 255.3401, 116.0794, 115.0009),
-    *(148.8358, 279.7591, 249.5236),
-    *(148.8347, 279.7623, 249.5228),
-)
-"""Means over Human3.6M's training subjects (the coarse-to-fine authors' `limb_train.mat`)."""
+from ordlib.skeleton import MEAN_LIMB_LENGTHS_MM, mean_limb_lengths
 
 # hip, thigh, shin, spine, thorax, neck, head, clavicle, upper arm, forearm
 _SEGMENT_OF_BONE = (0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 7, 8, 9)
@@ -30,11 +23,6 @@ _RATIOS = {
 }
 TRAINING_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
 TEST_SUBJECTS = ("S9", "S11")
-
-
-def mean_limb_lengths() -> Float[Tensor, " bones"]:
-    """(16,) mean lengths over the training subjects of `studio`, mm."""
-    return torch.tensor(MEAN_LIMB_LENGTHS_MM)
 
 
 def studio_limb_lengths(subjects: tuple[str, ...]) -> Float[Tensor, "subjects bones"]:

@@ -8,8 +8,8 @@ import torch
 
 from ordlib import synthetic
 from ordlib.batches import batch_at
-from ordlib.objectives import build, mixed_volume_losses
-from ordlib.rows import get_row
+from ordlib.experiments.rows import get_row
+from ordlib.experiments.supervision import build, mixed_volume_losses
 from ordlib.training import OPTIMIZERS, single_thread
 
 PARTS = ("data", "forward", "losses", "backward", "optimiser", "whole step")

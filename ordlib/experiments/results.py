@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ordlib import domains, published
-from ordlib.experiments import Run
+from ordlib.experiments import Run, published
+from ordlib.experiments import roles as domains
 from ordlib.files import replacing
 
 DRAWS = 2000

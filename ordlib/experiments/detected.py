@@ -5,21 +5,20 @@ that a ConvNet detects in training images, with the mistakes that it makes there
 """
 
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ordlib import domains
-from ordlib.devices import resolve_device
-from ordlib.evaluation import predict
+from ordlib.data import PoseDataset
+from ordlib.distributed import resolve_device
 from ordlib.experiments import Run
-from ordlib.files import digest, locked
+from ordlib.experiments import roles as domains
+from ordlib.experiments.evaluation import predict
+from ordlib.files import VERSION, digest, locked
 from ordlib.networks import ReconstructionNet
 from ordlib.reconstruction import CLEAN, CONFIGS, Skeletons, fit, reconstruct
-from ordlib.sample import PoseDataset
 from ordlib.skeleton import H36M17
 from ordlib.training import load_weights, save_weights, single_thread
 
@@ -28,9 +27,6 @@ IMAGES = 10_000
 
 WITHHELD = replace(CLEAN, blank=1.0)
 """No depths, and no noise on the 2D positions: a detector's own mistakes are enough."""
-
-_MODULES = ("detected", "losses", "networks", "reconstruction", "skeleton", "training")
-"""What the weights follow from, beside the run and the configuration."""
 
 
 def detections(network: nn.Module, dataset: PoseDataset, device: str = "cpu") -> Skeletons:
@@ -68,8 +64,7 @@ def lifter(
     """
     place = resolve_device(device)
     config = replace(CONFIGS[run.scale.name], noise=WITHHELD)
-    source = [(Path(__file__).parent / f"{name}.py").read_text() for name in _MODULES]
-    key = digest([run.folder.name, asdict(config), IMAGES, digest(source)])
+    key = digest([run.folder.name, asdict(config), IMAGES, VERSION])
     folder = run.folder.with_name(f"lifting-{run.row.home}-seed{run.seed}-{key}")
     path = folder / "weights.safetensors"
     if not path.exists():

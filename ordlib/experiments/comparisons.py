@@ -18,13 +18,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ordlib import ablations, domains, published
-from ordlib.ablations import ORDINAL, REC, STUDIO, Truth
-from ordlib.detected import lift_detected, lifter
-from ordlib.experiments import Run
-from ordlib.networks import ReconstructionNet
-from ordlib.reconstruction import reconstruct
-from ordlib.results import (
+from ordlib.experiments import Run, ablations, published
+from ordlib.experiments import roles as domains
+from ordlib.experiments.ablations import ORDINAL, REC, STUDIO, Truth
+from ordlib.experiments.detected import lift_detected, lifter
+from ordlib.experiments.results import (
     COLUMNS,
     Interval,
     Key,
@@ -34,6 +32,8 @@ from ordlib.results import (
     quantity_interval,
     weigh,
 )
+from ordlib.networks import ReconstructionNet
+from ordlib.reconstruction import reconstruct
 
 Quantity = Callable[[Mapping[Key, Any]], Any]
 

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from ordlib import losses as L
 from ordlib.camera import weak_perspective
+from ordlib.data import MixedBatch, PoseBatch
 from ordlib.errors import InputError
 from ordlib.networks import CoordinateNet, DepthNet, VolumeNet
 from ordlib.relations import relations_from_depth
-from ordlib.sample import MixedBatch, PoseBatch
 from ordlib.scales import Scale
 from ordlib.skeleton import H36M17
 from ordlib.volume import bin_centres_mm, decode_xy, expected_depth, marginals

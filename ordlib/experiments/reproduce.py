@@ -26,15 +26,15 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from ordlib import domains
-from ordlib.devices import resolve_device
+from ordlib.distributed import resolve_device
 from ordlib.errors import InputError
+from ordlib.experiments import roles as domains
+from ordlib.experiments.rows import get_row
+from ordlib.experiments.workers import cores, end_with_parent, worker_processes
 from ordlib.files import digest, outputs_folder, outputs_root, replacing
-from ordlib.rows import get_row
 from ordlib.scales import get_scale
-from ordlib.workers import cores, end_with_parent, worker_processes
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
 Say = Callable[[str], None]
 

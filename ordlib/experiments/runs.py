@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,36 +25,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ordlib import domains, synthetic
+from ordlib import synthetic
 from ordlib.batches import ahead, batch_at, batch_indices
-from ordlib.devices import resolve_device
-from ordlib.distributed import connect, processes
+from ordlib.data import PoseDataset
+from ordlib.distributed import connect, processes, resolve_device
 from ordlib.errors import InputError
-from ordlib.evaluation import evaluate
-from ordlib.files import digest, locked, outputs_folder, replacing
-from ordlib.objectives import LOSSES, build, mixed_volume_losses
-from ordlib.rows import ROWS, Row, get_row
-from ordlib.sample import PoseDataset
+from ordlib.experiments import roles as domains
+from ordlib.experiments.evaluation import evaluate
+from ordlib.experiments.rows import ROWS, Row, get_row
+from ordlib.experiments.supervision import LOSSES, build, mixed_volume_losses
+from ordlib.experiments.workers import cores, side_by_side
+from ordlib.files import VERSION, digest, locked, outputs_folder, replacing
 from ordlib.scales import Scale, check_seed, get_scale
 from ordlib.training import TrainingConfig, load_weights, save_weights, single_thread
 from ordlib.training import train as train_network
-from ordlib.workers import cores, side_by_side
 
 __all__ = ["ROWS", "Row", "Run", "batch_indices", "get_row", "is_done", "run", "seeds", "train"]
 
 RESULTS = ("weights.safetensors", "predictions.safetensors", "metrics.json")
 _AHEAD = 4
 """Threads that decode the images of coming steps."""
-
-FORMAT = 1
-"""Raised when what a run does or writes changes, so that older runs are not reused."""
-
-
-_MODULES = (
-    *("augment", "camera", "evaluation", "losses", "metrics", "networks", "objectives"),
-    *("relations", "skeleton", "training", "volume"),
-)
-"""What a run's result follows from, beside its configuration and the data."""
 
 
 def seeds(scale: str, first: int = 0) -> list[int]:
@@ -141,20 +131,13 @@ def configuration(
         source = configuration(start, scale, seed, mocap, precision, compile, data)
         options["start"] = digest(source)
     return options | {
-        "format": FORMAT,
-        "code": _source(),
+        "version": VERSION,
         "row": asdict(row),
         "scale": asdict(row.scaled(scale)),
         "seed": seed,
         "data": learned,
         "precision": precision,
     }
-
-
-@cache
-def _source() -> str:
-    """Digest of the code that trains and evaluates, so that other code's runs are not reused."""
-    return digest([(Path(__file__).parent / f"{name}.py").read_text() for name in _MODULES])
 
 
 def run_folder(

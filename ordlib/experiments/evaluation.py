@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from ordlib import metrics
 from ordlib.camera import backproject, depth_scale, root_depth
-from ordlib.objectives import Prediction, read
+from ordlib.data import PoseDataset
+from ordlib.experiments.supervision import Prediction, read
 from ordlib.relations import ordinal_accuracy
-from ordlib.sample import PoseDataset
 from ordlib.scales import Scale
 from ordlib.skeleton import H36M17
 

@@ -15,19 +15,19 @@ import pandas as pd
 
 from ordlib import reconstruction, synthetic
 from ordlib.camera import project
+from ordlib.data import PoseBatch, PoseDataset
 from ordlib.datasets.frames import FrameDataset
 from ordlib.datasets.recognise import Layout, find
-from ordlib.devices import resolve_device
+from ordlib.distributed import resolve_device
 from ordlib.errors import InputError
-from ordlib.files import digest, locked, outputs_folder
+from ordlib.experiments.rows import Row
+from ordlib.files import VERSION, digest, locked, outputs_folder
 from ordlib.networks import ReconstructionNet
-from ordlib.rows import Row
-from ordlib.sample import PoseBatch, PoseDataset
 from ordlib.scales import check_seed, get_scale
 from ordlib.skeleton import H36M17
 from ordlib.training import load_weights, save_weights
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 _ANNOTATIONS = (".h5", ".mat", ".npz", ".txt")
 _SHARED_READERS = ("frames", "photos", "pinhole", "matlab", "npz", "hdf5")
 """Modules of `datasets` that several loaders read with."""
@@ -234,10 +234,6 @@ def labels(dataset: PoseDataset, indices: np.ndarray) -> PoseBatch:
     return dataset.batch(indices)
 
 
-_MODULES = ("camera", "domains", "losses", "networks", "reconstruction", "skeleton", "training")
-"""What the weights of a component follow from, beside its configuration and the poses."""
-
-
 def component(
     scale: str,
     seed: int,
@@ -257,8 +253,7 @@ def component(
         return reconstruction.component(scale, seed, device, mocap, domain)
     check_seed(seed)
     config = reconstruction.CONFIGS[get_scale(scale).name]
-    source = [(_PACKAGE / f"{name}.py").read_text() for name in _MODULES]
-    key = digest([asdict(config), digest(source), fingerprint(domain, data)])
+    key = digest([asdict(config), VERSION, fingerprint(domain, data)])
     folder = outputs_folder(scale, data=data) / "runs"
     folder /= f"reconstruction-{domain}-seed{seed}-{key}"
     network = ReconstructionNet(len(H36M17), config.width, dropout=config.dropout)

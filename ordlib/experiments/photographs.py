@@ -20,21 +20,22 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ordlib import domains, evaluation, experiments, predict
+from ordlib import experiments, predict
 from ordlib.batches import batch_at
-from ordlib.checks import require_same_shape
 from ordlib.datasets.album import TORSO, Beside, Crops
-from ordlib.devices import resolve_device
+from ordlib.distributed import resolve_device
+from ordlib.errors import require_same_shape
+from ordlib.experiments import evaluation
+from ordlib.experiments import roles as domains
+from ordlib.experiments.results import quantity_interval
+from ordlib.experiments.rows import Row, get_row
+from ordlib.experiments.supervision import build, mixed_volume_losses, read
 from ordlib.files import digest, locked, outputs_folder, replacing
 from ordlib.images import assumed_intrinsics, crop, load_image
-from ordlib.objectives import build, mixed_volume_losses, read
 from ordlib.plots import prediction_figure, save_figure
 from ordlib.relations import ordinal_accuracy
-from ordlib.results import quantity_interval
-from ordlib.rows import Row, get_row
 from ordlib.scales import Scale, check_seed
-from ordlib.skeleton import H36M17
-from ordlib.synthetic.people import mean_limb_lengths
+from ordlib.skeleton import H36M17, mean_limb_lengths
 from ordlib.training import TrainingConfig, load_weights, save_weights, single_thread
 from ordlib.training import train as train_network
 

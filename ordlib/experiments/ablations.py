@@ -19,15 +19,16 @@ from jaxtyping import Bool, Float, Int8
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from ordlib import domains, metrics, published, synthetic
+from ordlib import metrics, synthetic
 from ordlib.datasets.frames import FrameDataset
 from ordlib.errors import InputError
-from ordlib.evaluation import lift, oracle_scale
-from ordlib.experiments import Run
+from ordlib.experiments import Run, published
+from ordlib.experiments import roles as domains
+from ordlib.experiments.evaluation import lift, oracle_scale
+from ordlib.experiments.results import COLUMNS, Key, Statement, mean_interval, over, weigh
 from ordlib.networks import ReconstructionNet
 from ordlib.reconstruction import reconstruct
 from ordlib.relations import ordinal_accuracy
-from ordlib.results import COLUMNS, Key, Statement, mean_interval, over, weigh
 from ordlib.skeleton import H36M17
 
 STUDIO, KEYPOINTS, ORDINAL = published.table(3)["row"]

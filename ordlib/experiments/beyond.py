@@ -23,7 +23,7 @@ from ordlib import metrics, synthetic
 from ordlib.annotation import PERSON, Annotations, Knowledge, annotate
 from ordlib.camera import self_occluded, weak_perspective
 from ordlib.errors import InputError
-from ordlib.evaluation import lift
+from ordlib.experiments.evaluation import lift
 from ordlib.likelihoods import listwise_loss, tie_likelihood_loss
 from ordlib.losses import limb_loss, ranking_loss
 from ordlib.relations import ordinal_accuracy, relations_from_depth

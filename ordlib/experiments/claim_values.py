@@ -8,12 +8,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ordlib import ablations, comparisons, domains, experiments, published, results, synthetic
-from ordlib.ablations import KEYPOINTS, ORDINAL, STUDIO, Truth
+from ordlib import experiments, synthetic
 from ordlib.annotation import PERSON, Clock, DepthPrior, annotate
 from ordlib.camera import self_occluded
-from ordlib.experiments import Run
-from ordlib.results import Key
+from ordlib.experiments import Run, ablations, comparisons, published, results
+from ordlib.experiments import roles as domains
+from ordlib.experiments.ablations import KEYPOINTS, ORDINAL, STUDIO, Truth
+from ordlib.experiments.results import Key
 from ordlib.scales import get_scale
 from ordlib.skeleton import LSP14, LSP14_IN_H36M17
 from ordlib.training import single_thread

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
-from ordlib.checks import require_finite, require_shape
+from ordlib.errors import require_finite, require_shape
 from ordlib.losses import ranking_loss
 
 HIDDEN = 128

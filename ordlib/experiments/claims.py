@@ -14,9 +14,17 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from ordlib import ablations, comparisons, results
-from ordlib.claim_values import ANNOTATION, PROCEDURES, QUESTIONS, ROWS, Values, collect, paper
-from ordlib.results import Key, Statement, weigh
+from ordlib.experiments import ablations, comparisons, results
+from ordlib.experiments.claim_values import (
+    ANNOTATION,
+    PROCEDURES,
+    QUESTIONS,
+    ROWS,
+    Values,
+    collect,
+    paper,
+)
+from ordlib.experiments.results import Key, Statement, weigh
 
 __all__ = ["CLAIMS", "MARGIN", "ROWS", "Claim", "collect", "judge", "readable", "show"]
 
