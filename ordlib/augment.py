@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from ordlib.data import PoseBatch
+from ordlib.shapes import PoseBatch
 from ordlib.skeleton import H36M17, Skeleton
 
 
