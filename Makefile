@@ -4,7 +4,6 @@ SCALE ?= quick
 DEVICE ?= auto
 SEED ?= 0
 ONLY ?=
-MOCAP ?=
 DATA ?=
 JOBS ?=
 
@@ -15,7 +14,7 @@ SHAPES := --jaxtyping-packages=ordlib,beartype.beartype
 .PHONY: help reproduce test lab bench
 
 help:
-	@echo "make reproduce  run every notebook; variables: SCALE=smoke|quick|desk|paper ONLY=09 DEVICE SEED MOCAP=folder DATA=folder JOBS"
+	@echo "make reproduce  run every notebook; variables: SCALE=smoke|quick|desk|paper ONLY=09 DEVICE SEED DATA=folder JOBS"
 	@echo "make test       lint, types, unit tests, all notebooks at smoke, nbval"
 	@echo "make lab        open JupyterLab with the .py notebooks as notebooks"
 	@echo "make bench      run the benchmarks"
@@ -23,7 +22,7 @@ help:
 
 reproduce: .venv/ready
 	@$(BIN)/python -m ordlib reproduce --scale $(SCALE) --device $(DEVICE) --seed $(SEED) \
-		$(if $(ONLY),--only "$(ONLY)") $(if $(MOCAP),--mocap "$(MOCAP)") $(if $(DATA),--data "$(DATA)") $(if $(JOBS),--jobs $(JOBS))
+		$(if $(ONLY),--only "$(ONLY)") $(if $(DATA),--data "$(DATA)") $(if $(JOBS),--jobs $(JOBS))
 
 test: .venv/ready
 	$(BIN)/ruff check .

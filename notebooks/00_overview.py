@@ -19,8 +19,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
-data: str = ""  # folder of real data sets in place of the stand-ins
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 import matplotlib.pyplot as plt
@@ -32,7 +31,6 @@ from ordlib import experiments, plots
 from ordlib.camera import project
 from ordlib.experiments import claims, published, results
 from ordlib.experiments import roles as domains
-from ordlib.files import outputs_folder
 from ordlib.relations import relations_from_depth
 from ordlib.scales import SCALES
 from ordlib.skeleton import H36M17
@@ -46,11 +44,11 @@ ROWS = [
     "table2/keypoints", "table2/ordinal", "table4/limbs", "table6/duo", "table6/ordinal",
 ]  # fmt: skip
 ROLES = ["shift"]
-inputs = {"mocap": mocap or None, "data": data or None}
-seeds, folder = experiments.seeds(scale, seed), outputs_folder(scale, **inputs)
-experiments.train(ROWS, scale, seeds, device=device, **inputs)
+setting = experiments.Setting(scale, seed, data, device)
+seeds, folder = setting.seeds(), setting.folder
+experiments.train(ROWS, seeds)
 assert set(ROWS) == set(claims.ROWS)
-domains.describe(inputs["data"])
+domains.describe(setting.data)
 
 # %% [markdown]
 # ## The problem and the idea
@@ -72,9 +70,9 @@ domains.describe(inputs["data"])
 # A test image of the benchmark, the one whose error is the median of all, so neither a good nor a bad example. The pair of limb ends that differ most in depth:
 
 # %%
-test_set = domains.load("studio", "test", scale, seed, **inputs)
-run = experiments.run("table1/volume2/weak", scale, seed, device=device, **inputs)
-order = run.predictions["mpjpe"].argsort(stable=True)
+test_set = setting.load("studio", "test")
+run = experiments.run("table1/volume2/weak", setting)
+order = run.predictions()["mpjpe"].argsort(stable=True)
 chosen = int(order[len(order) // 2])
 sample = test_set.batch([chosen])
 depth_mm = sample.joints_mm[0, :, 2] - sample.joints_mm[0, 0, 2]
@@ -103,7 +101,7 @@ for joint, mark in ((first, "1"), (second, "2")):
 axes[1].imshow(relations, cmap="PiYG", vmin=-1.5, vmax=1.5)
 axes[1].set_title("r(i, j): +1 green, 0 white, -1 pink")
 axes[1].set(xlabel="joint j", ylabel="joint i", xticks=range(0, 17, 4), yticks=range(0, 17, 4))
-predicted = run.predictions["joints_mm"][chosen]
+predicted = run.predictions()["joints_mm"][chosen]
 axes[2].scatter(depth_mm, predicted[:, 2], color=plots.WEAK, s=16)
 reach = float(torch.cat((depth_mm, predicted[:, 2])).abs().max()) * 1.1
 axes[2].plot([-reach, reach], [-reach, reach], color="black", linewidth=0.8, label="perfect")
@@ -135,7 +133,7 @@ assert torch.equal(relations, -relations.T)
 assert torch.equal(relations == 0, differences.abs() < 100)
 assert (differences[relations == 1] < 0).all(), "+1 where the first joint is closer"
 projected = project(sample.joints_mm, sample.intrinsics)
-assert data or torch.allclose(projected, sample.keypoints_px, atol=0.05)
+assert setting.real or torch.allclose(projected, sample.keypoints_px, atol=0.05)
 
 # %% [markdown]
 # With $N$ joints there are $N(N-1)/2$ pairs: 136 for the 17 joints here, 91 for the 14 that people are asked about.
@@ -186,12 +184,12 @@ assert np.isclose(claims.MARGIN, max(gaps[name] for name in ("depth", "coordinat
 # - **undecided** if the bound is inside.
 
 # %%
-values = claims.collect(scale, seed, device, **inputs)
+values = claims.collect(setting)
 judged = claims.judge(values)
 results.write_csv(judged, folder / "claims.csv")
 assert list(judged["id"]) == [claim.id for claim in claims.CLAIMS]
 known = judged.dropna(subset="reproduced")
-assert len(known) == len(judged) or mocap or data, "every claim has a number"
+assert len(known) == len(judged) or setting.data, "every claim has a number"
 assert (known["ci_low"] <= known["ci_high"]).all()
 print(f"scale {scale}: " + ", ".join(
     f"{(judged['verdict'] == word).sum()} of {len(judged)} claims {word}"
@@ -255,7 +253,7 @@ for note, part in judged[judged["note"] != ""].groupby("note", sort=False):
 # python -m ordlib predict photo.jpg                             # a trained network on an image
 # ```
 #
-# An interrupted run continues where it stopped. Finished networks are reused. Results lie in one folder for each scale: `outputs/<scale>/notebooks` (executed), `figures`, `tables` (CSV) and `runs` (configuration, log, weights and predictions of each network). With `MOCAP=folder` the poses come from your own BVH files, and the results lie in `outputs/<scale>-mocap`.
+# An interrupted run continues where it stopped. Finished networks are reused. Results lie in one folder for each scale: `outputs/<scale>/notebooks` (executed), `figures`, `tables` (CSV) and `runs` (configuration, log, weights and predictions of each network). With `DATA=folder` real data sets in that folder take the place of stand-ins, and poses come from BVH files in it; the results lie in `outputs/<scale>-data`.
 #
 # The scales differ in sizes and budgets, and the small ones in optimiser and heatmap loss too (notebook 08). Networks that see two kinds of images, half of each batch each, train for *mixed_steps* (on `duo`, three fifths of them). They begin with the weights of the network that has learned from the half with 3D ground truth alone, and learn on for *mixed_steps*; only at `paper` do they begin from scratch (notebook 08):
 

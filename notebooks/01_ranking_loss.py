@@ -21,7 +21,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 from collections.abc import Callable
@@ -34,17 +34,16 @@ import torch
 from scipy.optimize import brentq
 from scipy.sparse.csgraph import connected_components
 
-from ordlib import losses, plots, synthetic
-from ordlib.distributed import resolve_device
+from ordlib import experiments, losses, plots
 from ordlib.experiments import lifting, results
-from ordlib.files import outputs_folder
 from ordlib.likelihoods import SLOPE_MM, answer_log_probabilities, minimise, tie_likelihood_loss
 from ordlib.relations import ordinal_accuracy, relations_from_depth
 from ordlib.scales import get_scale
 from ordlib.training import single_thread
 
 plots.use_style()
-folder = outputs_folder(scale, mocap or None)
+setting = experiments.Setting(scale, seed, data, device)
+folder = setting.folder
 generator = torch.Generator().manual_seed(seed)
 CLOSER, TIE, FARTHER = "#d95f02", "#555555", "#1f78b4"
 EXPLICIT = "#00838f"  # likelihoods with a tie threshold
@@ -261,8 +260,7 @@ torch.testing.assert_close(rest, torch.zeros_like(rest), atol=1e-5, rtol=0)
 
 
 # %%
-where = {"scale": scale, "seed": seed, "mocap": mocap or None, "device": resolve_device(device)}
-held_out = synthetic.load("studio", "val", **where)
+held_out = setting.load("studio", "val")
 people = held_out.batch(np.linspace(0, len(held_out) - 1, min(2000, len(held_out))).astype(int))
 true_mm = people.joints_mm[..., 2].double()
 true_mm = true_mm - true_mm.mean(1, keepdim=True)
@@ -457,7 +455,7 @@ def train(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], start: int
 
 
 side = get_scale(scale).image_size
-fit = synthetic.load("studio", "fit", **where)
+fit = setting.load("studio", "fit")
 chosen = fit.batch(np.linspace(0, len(fit) - 1, min(8000, len(fit))).astype(int))
 options = {("Eq. 1", u): lambda z, r, u=u: losses.ranking_loss(z / u, r) for u in units}
 for w in (10.0, 25.0, 50.0, 100.0):
@@ -488,7 +486,7 @@ results.write_csv(table.assign(seeds=len(seeds)).reset_index(), folder / "tables
 eq1, explicit = table.loc["Eq. 1"], table.loc["likelihood"]
 unit_factor, slope_factor = (t["scale"][10.0] / t["scale"][100.0] for t in (eq1, explicit))
 print(f"From 10 to 100 mm: unit {unit_factor:.1f} times in scale, slope {slope_factor:.1f} times")
-if scale != "smoke" and not mocap:
+if scale != "smoke" and not setting.data:
     assert (eq1["scale"].diff().dropna() < 0).all() and eq1["scale"].iloc[0] > 10
     assert slope_factor < 3 < unit_factor
     assert 300 < eq1["scale"].iloc[0] / eq1["scale"].iloc[-1] < 3000  # 1000 times the unit

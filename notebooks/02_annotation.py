@@ -19,7 +19,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 import tempfile
@@ -34,12 +34,11 @@ from PIL import Image
 from scipy.io import loadmat
 from scipy.stats import norm
 
-from ordlib import annotation, plots, synthetic
+from ordlib import annotation, experiments, plots, synthetic
 from ordlib.annotation import PERFECT, PERSON, STRATEGIES, DepthPrior, Knowledge, annotate
 from ordlib.camera import self_occluded
 from ordlib.datasets import lsp_mpii_ordinal
 from ordlib.experiments import lifting, results
-from ordlib.files import outputs_folder
 from ordlib.labelling.files import export
 from ordlib.relations import ordinal_accuracy, relations_from_depth
 from ordlib.scales import get_scale
@@ -47,7 +46,8 @@ from ordlib.skeleton import LSP14, LSP14_IN_H36M17
 from ordlib.training import single_thread
 
 plots.use_style()
-folder = outputs_folder(scale, mocap or None)
+setting = experiments.Setting(scale, seed, data, device)
+folder = setting.folder
 NAMES = [name.replace("_", " ") for name in LSP14.joints]
 UPPER = torch.triu_indices(14, 14, 1).unbind()
 CLOSER, TIE, FARTHER = "#d95f02", "#555555", "#1f78b4"
@@ -89,7 +89,7 @@ pd.DataFrame({"perfect": vars(PERFECT), "person": vars(PERSON)})
 # %%
 def people(name: str, split: str, count: int, first_seed: int) -> dict:
     """Depths, 2D joints, hidden joints and actions of the 14 joints."""
-    found = synthetic.skeletons(name, split, count, first_seed, mocap=mocap or None)
+    found = synthetic.skeletons(name, split, count, first_seed, mocap=setting.motion)
     joints = torch.tensor(LSP14_IN_H36M17)
     hidden = torch.cat([self_occluded(part) for part in found.joints_mm.split(500)])
     depth, keypoints = found.joints_mm[:, joints, 2], found.keypoints[:, joints]
@@ -154,7 +154,7 @@ assert reversed_order < 0.02
 # %%
 first_look = annotate(wild["depth"], PERFECT, "kinematic")
 image = int((first_look.questions - 17).abs().argmin())
-batch = synthetic.load("wild", "val", scale, seed, mocap=mocap or None).batch([image])
+batch = setting.load("wild", "val").batch([image])
 answers = PERFECT.ask(wild["depth"][image])
 knowledge = Knowledge(torch.ones(1, 14, dtype=torch.bool))
 strategy, row = STRATEGIES["kinematic"](knowledge, LSP14), torch.zeros(1, dtype=torch.int64)
@@ -274,7 +274,7 @@ plt.show()
 mean = {key: a.questions.float().mean().item() for key, a in perfect.items()}
 for name in domains:
     assert all(perfect[name, way].questions.min() >= 13 for way in WAYS)
-    if scale != "smoke" and not mocap:
+    if scale != "smoke" and not setting.data:
         assert mean[name, "informed, 2D"] < mean[name, "informed"] < mean[name, "kinematic"]
         assert mean[name, "informed"] < mean[name, "entropy"]
         assert mean[name, "kinematic"] < mean[name, "merge"] < mean[name, "insertion"]
@@ -472,7 +472,7 @@ ax.set(xlabel="ordered pairs in the right order, other people of wild (%)")
 ax.invert_yaxis()
 plots.save_figure(figure, folder / "figures" / "02_training.png")
 plt.show()
-if scale != "smoke" and not mocap:
+if scale != "smoke" and not setting.data:
     lost = centre["true relations"] - centre
     assert 0 < lost.max() < 2, "up to a fifth of the labels are wrong, little accuracy is lost"
     assert lost["a person, informed"] < lost["a person, kinematic"]
@@ -495,7 +495,7 @@ trained.round(1)
 # The export of this project writes that layout, and the loader of the real data set reads it back. Here with three images of `wild`:
 
 # %% tags=["nbval-check-output"]
-three = synthetic.load("wild", "val", scale, seed, mocap=mocap or None).batch([0, 1, 2])
+three = setting.load("wild", "val").batch([0, 1, 2])
 slots = torch.tensor(LSP14_IN_H36M17)
 labelled = label({k: v[:3] for k, v in wild.items()}, "kinematic")
 present = torch.ones(3, 14, dtype=torch.bool)

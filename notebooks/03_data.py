@@ -19,7 +19,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 photographs: str = ""  # folder of photographs with 2D joints, to show a few of them
 
 # %%
@@ -30,12 +30,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import camera, experiments, losses, metrics, plots, synthetic, volume
+from ordlib import camera, experiments, losses, metrics, plots, volume
 from ordlib.data import PoseBatch
 from ordlib.datasets import album
 from ordlib.experiments import lifting, results
 from ordlib.experiments.evaluation import lift
-from ordlib.files import outputs_folder
 from ordlib.relations import ordinal_accuracy
 from ordlib.scales import get_scale
 from ordlib.skeleton import H36M17, MEAN_LIMB_LENGTHS_MM
@@ -43,7 +42,8 @@ from ordlib.training import single_thread
 
 plots.use_style()
 ROWS = ["table1/depth/weak"]
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mocap=mocap or None)
+setting = experiments.Setting(scale, seed, data, device)
+experiments.train(ROWS, setting.seeds())
 
 # %% [markdown]
 # ## Four real data sets, four stand-ins
@@ -57,7 +57,7 @@ experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mo
 # | `wild` | LSP + MPII Ordinal | a new person in every image | broad: sports, floor, exercise, daily life | 2D keypoints and depth order, nothing metric | none: for training only |
 # | `shift` | MPI-INF-3DHP | 24 strangers, never trained on | broad, 7 activities | full 3D, for tests only | PCK3D, AUC |
 #
-# The real ones come from their authors, each under its own terms, and lie in folders of their own, see the end of this notebook. **The tables use the stand-ins alone** unless a folder of real data sets is given (`make reproduce DATA=folder`); then the real ones take the stand-ins' parts, and no table mixes the two. This notebook is about the stand-ins. What it takes from outside is motion capture: with the parameter `mocap` a folder of BVH files gives the poses, and all else stays rendered. The relations of `wild` are those of simulated people, who err, and who order the 14 joints of each image by the procedure of Section 4.1 (notebook 02); all other relations are exact, from the true depths with a tie below 100 mm.
+# The real ones come from their authors, each under its own terms, and lie in folders of their own, see the end of this notebook. **The tables use the stand-ins alone** unless a folder of real data sets is given (`make reproduce DATA=folder`); then the real ones take the stand-ins' parts, and no table mixes the two. This notebook is about the stand-ins. What it takes from outside is motion capture: BVH files in the folder `data` give the poses, and all else stays rendered. The relations of `wild` are those of simulated people, who err, and who order the 14 joints of each image by the procedure of Section 4.1 (notebook 02); all other relations are exact, from the true depths with a tie below 100 mm.
 #
 # A data set hands out batches by index. The helper below reads a whole split and drops its images, so that large splits fit into memory.
 
@@ -65,7 +65,7 @@ experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mo
 # %%
 def labels(name: str, split: str) -> PoseBatch:
     """All samples of a split without their images."""
-    dataset = synthetic.load(name, split, scale, seed, mocap=mocap or None)
+    dataset = setting.load(name, split)
     parts = []
     for indices in np.array_split(np.arange(len(dataset)), len(dataset) // 1000 + 1):
         batch = dataset.batch(indices)
@@ -77,7 +77,7 @@ def labels(name: str, split: str) -> PoseBatch:
 
 
 sizes = get_scale(scale)
-folder = outputs_folder(scale, mocap or None)
+folder = setting.folder
 SHOWN = {"studio": "test", "duo": "validation", "wild": "val", "shift": "test"}
 COLOURS = dict(zip(SHOWN, ("#1f78b4", "#a6761d", "#33a02c", "#e7298a"), strict=True))
 shown = {name: labels(name, split) for name, split in SHOWN.items()}
@@ -112,7 +112,7 @@ counts
 # Every data set gives the same `PoseBatch`. Here $B = 3$ images with $N = 17$ joints:
 
 # %% tags=["nbval-check-output"]
-studio = synthetic.load("studio", "test", scale, seed, mocap=mocap or None)
+studio = setting.load("studio", "test")
 batch = studio.batch([0, 1, 2])
 tensors = {f.name: getattr(batch, f.name) for f in fields(PoseBatch) if f.name != "meta"}
 shapes = [str(tuple(tensor.shape)) for tensor in tensors.values()]
@@ -148,7 +148,7 @@ plots.turnable_skeletons([pose], [str(batch.meta["action"][0])]).show()
 # %%
 figure, axes = plt.subplots(2, 2, figsize=(8.6, 4.2), layout="constrained")
 for ax, (name, split) in zip(axes.flat, SHOWN.items(), strict=True):
-    dataset = synthetic.load(name, split, scale, seed, mocap=mocap or None)
+    dataset = setting.load(name, split)
     chosen = np.linspace(0, len(dataset) - 1, 21).astype(int)
     sheet = plots.contact_sheet(dataset.batch(chosen).images, columns=7, gap=1)
     plots.show_image(ax, torch.tensor(sheet).permute(2, 0, 1), f"{name}, {split}")
@@ -187,8 +187,8 @@ percent.loc[:, ~percent.columns.str.startswith("left")].T.round(0).astype(int)
 
 # %%
 actions, firsts = np.unique(train.meta["action"], return_index=True)
-assert mocap or len(actions) == 15
-examples = synthetic.load("studio", "train", scale, seed, mocap=mocap or None).batch(firsts[:15])
+assert setting.data or len(actions) == 15
+examples = setting.load("studio", "train").batch(firsts[:15])
 figure, axes = plt.subplots(3, 5, figsize=(9, 5.8), layout="constrained")
 for ax, image, points, action in zip(
     axes.flat, examples.images, examples.keypoints_px, actions, strict=False
@@ -214,7 +214,7 @@ ax.barh(share.index, share, color=np.where(seated, "#08519c", "#9ecae1"))
 ax.set_xlabel("joints that the person's own limbs hide (%)")
 plots.save_figure(figure, folder / "figures" / "03_hidden.png")
 plt.show()
-assert mocap or scale == "smoke" or share[seated].min() > share[~seated].mean()
+assert setting.data or scale == "smoke" or share[seated].min() > share[~seated].mean()
 
 # %% [markdown]
 # ## Narrow studio, broad world
@@ -246,8 +246,8 @@ axes[0].set_ylabel("images with less tilt (%)")
 axes[1].legend()
 plots.save_figure(figure, folder / "figures" / "03_tilt.png")
 plt.show()
-assert mocap or np.median(tilts_3d["shift"]) > np.median(tilts_3d["studio"])
-assert mocap or np.percentile(tilts["wild"], 90) > np.percentile(tilts["studio"], 90)
+assert setting.data or np.median(tilts_3d["shift"]) > np.median(tilts_3d["studio"])
+assert setting.data or np.percentile(tilts["wild"], 90) > np.percentile(tilts["studio"], 90)
 
 # %% [markdown]
 # ## Ordinal relations
@@ -407,10 +407,7 @@ guesses = {
     **{f"2D joints, noise {k:g} %": fitted[k](asked + k / 100 * noise) for k in NOISES},
 }
 scores = {n: 100 * ordinal_accuracy(z, test.relations)[None].numpy() for n, z in guesses.items()}
-runs = [
-    experiments.run(ROWS[0], scale, s, device=device, mocap=mocap or None)
-    for s in experiments.seeds(scale, seed)
-]
+runs = [experiments.run(ROWS[0], s) for s in setting.seeds()]
 scores["the image (depth/weak)"] = 100 * results.per_sample(runs, "ordinal_accuracy")
 order = pd.DataFrame({n: results.mean_interval(v) for n, v in scores.items()}).T
 order.columns = ["accuracy (%)", "ci_low", "ci_high"]
@@ -427,7 +424,7 @@ plots.save_figure(figure, folder / "figures" / "03_order_from_2d.png")
 plt.show()
 results.write_csv(order.reset_index(names="seen"), folder / "tables" / "order_from_2d.csv")
 exact, network = centre["2D joints, noise 0 %"], centre.iloc[-1]
-if scale != "smoke" and not mocap:
+if scale != "smoke" and not setting.data:
     assert 50 < centre["one constant order"] < exact and centre["one joint's position"] < exact
 beaten = [f"{k:g} %" for k in NOISES if centre[f"2D joints, noise {k:g} %"] < network]
 print(f"True 2D joints alone: {exact:.1f} %. The network, from the image: {network:.1f} %.")
@@ -442,7 +439,7 @@ rows = {}
 for name in ("studio", "duo", "shift"):
     guess = fitted[0.0](shown[name].keypoints_px / sizes.image_size)
     rows[name] = 100 * ordinal_accuracy(guess, shown[name].relations).nanmean().item()
-if scale != "smoke" and not mocap:
+if scale != "smoke" and not setting.data:
     assert rows["shift"] < rows["studio"]
 pd.DataFrame({"guess from true 2D joints (%)": rows}).round(1)
 
@@ -495,5 +492,5 @@ print(f"{len(real):,} photographs" if photographs else "No folder of photographs
 #
 # ## Try it
 #
-# * Set `mocap` to a folder of BVH files: the same people and rooms, real motion. Set `photographs` to a folder of real people.
+# * Set `data` to a folder of BVH files: the same people and rooms, real motion. Set `photographs` to a folder of real people.
 # * Change the tie: `relations_from_depth(test.joints_mm[..., 2], tie_mm=50)`. How many pairs stay tied?

@@ -21,7 +21,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 import matplotlib.pyplot as plt
@@ -29,9 +29,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import camera, experiments, losses, metrics, plots, synthetic
+from ordlib import camera, experiments, losses, metrics, plots
 from ordlib.experiments import evaluation, published, results
-from ordlib.files import outputs_folder
 from ordlib.networks import DepthNet, parameter_count
 from ordlib.relations import ordinal_accuracy
 from ordlib.scales import get_scale
@@ -39,7 +38,8 @@ from ordlib.skeleton import H36M17
 
 plots.use_style()
 ROWS = ["table1/depth/weak", "table1/depth/full"]
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mocap=mocap or None)
+setting = experiments.Setting(scale, seed, data, device)
+experiments.train(ROWS, setting.seeds())
 
 # %% [markdown]
 # ## The data: who is closer
@@ -49,8 +49,8 @@ experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mo
 # Look at the right half. Green cells: the joint of the row is closer than that of the column (+1). Pink: it is farther (-1). White: a tie. The matrix is antisymmetric, so the $17 \cdot 16 / 2 = 136$ cells above the diagonal say everything.
 
 # %%
-folder = outputs_folder(scale, mocap or None)
-test = synthetic.load("studio", "test", scale, seed, mocap=mocap or None)
+folder = setting.folder
+test = setting.load("studio", "test")
 some = test.batch(np.arange(min(48, len(test))))
 depth_mm = some.joints_mm[..., 2] - some.joints_mm[:, :1, 2]
 person = int((depth_mm.amax(1) - depth_mm.amin(1)).argmax())  # the one deepest in space
@@ -247,7 +247,7 @@ pd.DataFrame(
 # The curves show the training loss of each row by step. They have different units, so compare shapes and not heights. The grey line in the left plot is what equal depths for all joints would cost on the first 48 test images: $\log 2$ for every ordered pair.
 
 # %%
-runs = {row: experiments.run(row, scale, seed, device=device, mocap=mocap or None) for row in ROWS}
+runs = {row: experiments.run(row, setting) for row in ROWS}
 weak, full = (runs[row] for row in ROWS)
 figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
 cases = [
@@ -275,15 +275,12 @@ plt.show()
 
 # %%
 measures = ["mpjpe", "mpjpe_oracle_scale", "depth_error", "ordinal_accuracy"]
-all_runs = {
-    row: [
-        experiments.run(row, scale, s, device=device, mocap=mocap or None)
-        for s in experiments.seeds(scale, seed)
-    ]
-    for row in ROWS
-}
+all_runs = {row: [experiments.run(row, s) for s in setting.seeds()] for row in ROWS}
 table = pd.DataFrame(
-    {m: {r: np.mean([run.metrics[m] for run in all_runs[r]]) for r in ROWS} for m in measures}
+    {
+        m: {r: np.mean([run.metrics["studio"][m] for run in all_runs[r]]) for r in ROWS}
+        for m in measures
+    }
 )
 table.insert(0, "published (mm)", published.table(1).set_index("row")["avg_error_mm"].reindex(ROWS))
 results.write_csv(table.rename_axis("row").reset_index(), folder / "tables" / "04_depth.csv")
@@ -310,7 +307,7 @@ truth = labels.joints_mm[..., 2] - labels.joints_mm[:, :1, 2]
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)
 cases = [(weak, "weak, scaled", plots.WEAK), (full, "full", plots.FULL)]
 for ax, (run, title, colour) in zip(axes, cases, strict=True):
-    predicted = run.predictions["depth"][: len(truth)] * run.metrics["scale_mm"]
+    predicted = run.predictions()["depth"][: len(truth)] * run.metrics["studio"]["scale_mm"]
     x, y = truth[:200, 1:].flatten(), predicted[:200, 1:].flatten()
     correlation = np.corrcoef(x, y)[0, 1]
     ax.scatter(x, y, s=3, alpha=0.3, color=colour, linewidths=0)
@@ -329,7 +326,7 @@ plt.show()
 # The protocol may use no 3D truth of the image, not even for one number. So the scale $s$ (mm a unit) is found from what every body has in common: mean limb lengths of the training people. For a candidate $s$, each training image gets the depth of its pelvis that fits the limb lengths best; the $s$ with the smallest remaining misfit wins. The *oracle* scale is fitted to the true depths of the test set and stands here for comparison only. The curve shows the MPJPE of the weak network against $s$, with both marked. The dashed line is the full network, which needs no scale.
 
 # %%
-weak_depth = weak.predictions["depth"][: len(truth)]
+weak_depth = weak.predictions()["depth"][: len(truth)]
 
 
 def error_at(mm_a_unit: float) -> float:
@@ -339,7 +336,7 @@ def error_at(mm_a_unit: float) -> float:
     return metrics.mpjpe(joints, labels.joints_mm).mean().item()
 
 
-chosen, oracle = weak.metrics["scale_mm"], weak.metrics["oracle_scale_mm"]
+chosen, oracle = weak.metrics["studio"]["scale_mm"], weak.metrics["studio"]["oracle_scale_mm"]
 candidates = np.linspace(0, 2.5 * max(chosen, oracle, 1.0), 26)
 errors = np.array([error_at(candidate) for candidate in candidates])
 
@@ -348,7 +345,7 @@ figure, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 ax.plot(candidates, errors, color=plots.WEAK)
 ax.plot(chosen, error_at(chosen), "o", color=plots.WEAK, label=f"limb lengths: {chosen:.0f} mm")
 ax.plot(oracle, error_at(oracle), "s", color="black", label=f"oracle: {oracle:.0f} mm")
-full_error = full.predictions["mpjpe"][: len(truth)].mean().item()
+full_error = full.predictions()["mpjpe"][: len(truth)].mean().item()
 ax.axhline(full_error, color=plots.FULL, linestyle="--", label="full supervision")
 ax.set_xlabel("depth scale of the weak network (mm a unit)")
 ax.set_ylabel("MPJPE (mm)")
@@ -376,7 +373,7 @@ assert abs(found / made_up - 1) < 0.25
 picks = np.linspace(0, len(truth) - 1, 4).astype(int)
 figure, axes = plt.subplots(2, 4, figsize=(10, 5.4), layout="constrained")
 for column, index in enumerate(picks):
-    accuracy = weak.predictions["ordinal_accuracy"][index]
+    accuracy = weak.predictions()["ordinal_accuracy"][index]
     for ax, depths in zip(axes[:, column], (truth[index], weak_depth[index]), strict=True):
         plots.show_image(ax, labels.images[index])
         ranks = depths.argsort().argsort()

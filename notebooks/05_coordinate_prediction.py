@@ -21,7 +21,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 import math
@@ -31,17 +31,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import augment, camera, experiments, losses, metrics, plots, synthetic
-from ordlib.distributed import resolve_device
+from ordlib import augment, camera, experiments, losses, metrics, plots
 from ordlib.experiments import evaluation, published, results
 from ordlib.experiments import supervision as objectives
-from ordlib.files import outputs_folder
 from ordlib.networks import CoordinateNet, DepthNet, parameter_count
 from ordlib.skeleton import H36M17
 
 plots.use_style()
 ROWS = ["table1/coordinate/weak", "table1/coordinate/full"]
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mocap=mocap or None)
+setting = experiments.Setting(scale, seed, data, device)
+experiments.train(ROWS, setting.seeds())
 
 # %% [markdown]
 # ## $3N$ outputs
@@ -66,9 +65,9 @@ print(f"coordinate network: {parameter_count(coordinates):,} parameters, {extra:
 # Weak supervision minimises $\mathcal{L} = \mathcal{L}_{rank} + \lambda\,\mathcal{L}_{keyp}$ with $\lambda = 100$. The paper calls $w$ *pixel coordinates* and gives no unit. Here $w$ is measured in **fractions of the crop's side**, from its centre.
 
 # %%
-folder = outputs_folder(scale, mocap or None)
-place = resolve_device(device)
-test = synthetic.load("studio", "test", scale, seed, mocap=mocap or None)
+folder = setting.folder
+place = setting.device
+test = setting.load("studio", "test")
 labels = test.batch(np.arange(min(256, len(test))))
 size = labels.images.shape[-1]
 target = labels.keypoints_px / size - 0.5
@@ -100,7 +99,7 @@ pd.DataFrame(
 # So $\lambda = 100$ with fractions equals $\lambda = 100 / 256^2 \approx 0.0015$ with pixels. The factor of the paper is kept and the unit is chosen to go with it. `objectives.coordinate_losses` returns the two terms by name. They share the network but not the outputs: each output hears one term only.
 
 # %%
-weak, full = (experiments.run(row, scale, seed, device=device, mocap=mocap or None) for row in ROWS)
+weak, full = (experiments.run(row, setting) for row in ROWS)
 batch = test.batch(np.arange(8))
 output = weak.network()(batch.images).detach().requires_grad_()
 terms = objectives.coordinate_losses(output, batch, weak=True, scale=weak.scale)
@@ -160,12 +159,12 @@ mean_lengths = test.limb_lengths_mm
 own_lengths = torch.stack(
     [(labels.joints_mm[number, c] - labels.joints_mm[number, p]).norm() for p, c in H36M17.bones]
 )
-predicted_depth = weak.predictions["depth"] * weak.metrics["scale_mm"]
+predicted_depth = weak.predictions()["depth"] * weak.metrics["studio"]["scale_mm"]
 cases = {
     "true joints, own limb lengths": (labels.keypoints_px[number], true_depth[number], own_lengths),
     "true joints, mean lengths": (labels.keypoints_px[number], true_depth[number], mean_lengths),
     "weak network, mean lengths": (
-        weak.predictions["keypoints_px"][number],
+        weak.predictions()["keypoints_px"][number],
         predicted_depth[number],
         mean_lengths,
     ),
@@ -203,15 +202,12 @@ assert abs(found["true joints, own limb lengths"] - labels.joints_mm[number, 0, 
 
 # %%
 measures = ["mpjpe", "keypoint_error", "depth_error", "mpjpe_given_2d", "ordinal_accuracy"]
-all_runs = {
-    row: [
-        experiments.run(row, scale, s, device=device, mocap=mocap or None)
-        for s in experiments.seeds(scale, seed)
-    ]
-    for row in ROWS
-}
+all_runs = {row: [experiments.run(row, s) for s in setting.seeds()] for row in ROWS}
 table = pd.DataFrame(
-    {m: {r: np.mean([run.metrics[m] for run in all_runs[r]]) for r in ROWS} for m in measures}
+    {
+        m: {r: np.mean([run.metrics["studio"][m] for run in all_runs[r]]) for r in ROWS}
+        for m in measures
+    }
 )
 printed = published.table(1).set_index("row")["avg_error_mm"].reindex(ROWS)
 table.insert(0, "published (mm)", printed)
@@ -241,9 +237,9 @@ figure, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
 for offset, (run, name, colour) in zip(
     (-0.2, 0.2), ((weak, "weak", plots.WEAK), (full, "full", plots.FULL)), strict=True
 ):
-    by_joint = (run.predictions["joints_mm"] - truth).norm(dim=-1).mean(0)
+    by_joint = (run.predictions()["joints_mm"] - truth).norm(dim=-1).mean(0)
     assert by_joint[0] == 0
-    assert math.isclose(by_joint.mean(), run.metrics["mpjpe"], rel_tol=1e-3)
+    assert math.isclose(by_joint.mean(), run.metrics["studio"]["mpjpe"], rel_tol=1e-3)
     ax.bar(np.arange(17) + offset, by_joint, 0.4, color=colour, label=name)
 ax.set_xticks(range(17), [joint.replace("_", "\n") for joint in H36M17.joints], fontsize=7)
 ax.set_ylabel("mean error (mm)")
@@ -257,17 +253,17 @@ plt.show()
 # Three test images of the weak network: one of the best tenth, the median, one of the worst tenth. Left to right: predicted 2D joints, the true and the predicted skeleton from the camera, and both from the side. The truth is drawn faintly. Expect the side view to show errors that the camera's view hides.
 
 # %%
-order = weak.predictions["mpjpe"].argsort()
+order = weak.predictions()["mpjpe"].argsort()
 picks = [int(order[int(q * (len(order) - 1))]) for q in (0.05, 0.5, 0.95)]
 shown = test.batch(picks)
 figure, axes = plt.subplots(3, 3, figsize=(9, 9), layout="constrained")
 for row, index in enumerate(picks):
-    error = weak.predictions["mpjpe"][index]
+    error = weak.predictions()["mpjpe"][index]
     plots.show_image(axes[row, 0], shown.images[row], f"MPJPE {error:.0f} mm")
-    plots.draw_joints(axes[row, 0], weak.predictions["keypoints_px"][index])
+    plots.draw_joints(axes[row, 0], weak.predictions()["keypoints_px"][index])
     for ax, side in ((axes[row, 1], False), (axes[row, 2], True)):
         plots.draw_skeleton(ax, truth[index], side, alpha=0.3)
-        plots.draw_skeleton(ax, weak.predictions["joints_mm"][index], side)
+        plots.draw_skeleton(ax, weak.predictions()["joints_mm"][index], side)
 axes[0, 1].set_title("from the camera")
 axes[0, 2].set_title("from the side")
 plots.save_figure(figure, folder / "figures" / "05_examples.png")
@@ -277,7 +273,7 @@ plt.show()
 # The median one again, to turn with the mouse in JupyterLab: solid is the truth, dashed the prediction.
 
 # %%
-pair = [truth[picks[1]], weak.predictions["joints_mm"][picks[1]]]
+pair = [truth[picks[1]], weak.predictions()["joints_mm"][picks[1]]]
 plots.turnable_skeletons(pair, ["true", "predicted"]).show()
 
 # %% [markdown]
@@ -313,7 +309,7 @@ def errors(run, averaged: bool) -> dict[str, float]:
     else:
         output = torch.cat([network(i.to(place)).cpu() for i in labels.images.split(64)])
         points, depth = (output[..., :2] + 0.5) * size, output[..., 2]
-    depth_mm = (depth - depth[:, :1]) * run.metrics["scale_mm"]
+    depth_mm = (depth - depth[:, :1]) * run.metrics["studio"]["scale_mm"]
     return {
         "2D error (%)": 100
         / size

@@ -21,7 +21,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 import math
@@ -31,11 +31,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import experiments, losses, metrics, plots, synthetic
-from ordlib.distributed import resolve_device
+from ordlib import experiments, losses, metrics, plots
 from ordlib.experiments import published, results
 from ordlib.experiments import supervision as objectives
-from ordlib.files import outputs_folder
 from ordlib.relations import ordinal_accuracy
 from ordlib.scales import get_scale
 from ordlib.skeleton import H36M17
@@ -48,7 +46,8 @@ ROWS = [
     "table1/volume2/weak",
     "table1/volume2/full",
 ]
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mocap=mocap or None)
+setting = experiments.Setting(scale, seed, data, device)
+experiments.train(ROWS, setting.seeds())
 
 # %% [markdown]
 # ## A softmax over a volume
@@ -60,13 +59,13 @@ experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mo
 # `volume.marginals` gives both. It equals a softmax followed by two sums, which is asserted here on a trained network.
 
 # %%
-folder = outputs_folder(scale, mocap or None)
-place = resolve_device(device)
-test = synthetic.load("studio", "test", scale, seed, mocap=mocap or None)
+folder = setting.folder
+place = setting.device
+test = setting.load("studio", "test")
 labels = test.batch(np.arange(min(256, len(test))))
 size, stride = labels.images.shape[-1], 4
 true_depth = labels.joints_mm[..., 2] - labels.joints_mm[:, :1, 2]
-runs = {row: experiments.run(row, scale, seed, device=device, mocap=mocap or None) for row in ROWS}
+runs = {row: experiments.run(row, setting) for row in ROWS}
 weak, full = runs["table1/volume2/weak"], runs["table1/volume2/full"]
 
 with torch.no_grad():
@@ -231,7 +230,7 @@ rows = []
 for row, run in runs.items():
     for stack, (xy, z) in enumerate(marginals_of[row], 1):
         depth = expected_depth(z, centres) / run.scale.ranking_unit_mm
-        depth = (depth - depth[:, :1]) * run.metrics["scale_mm"]
+        depth = (depth - depth[:, :1]) * run.metrics["studio"]["scale_mm"]
         error = metrics.keypoint_error_px(decode_xy(xy) * stride, labels.keypoints_px).mean()
         rows.append({"row": row.removeprefix("table1/"), "output": stack})
         rows[-1]["2D error (%)"] = 100 * error.item() / size
@@ -315,15 +314,12 @@ grid.round(2)
 # %%
 measures = ["mpjpe", "mpjpe_oracle_scale", "mpjpe_given_2d", "keypoint_error", "depth_error"]
 measures.append("ordinal_accuracy")
-all_runs = {
-    row: [
-        experiments.run(row, scale, s, device=device, mocap=mocap or None)
-        for s in experiments.seeds(scale, seed)
-    ]
-    for row in ROWS
-}
+all_runs = {row: [experiments.run(row, s) for s in setting.seeds()] for row in ROWS}
 table = pd.DataFrame(
-    {m: {r: np.mean([run.metrics[m] for run in all_runs[r]]) for r in ROWS} for m in measures}
+    {
+        m: {r: np.mean([run.metrics["studio"][m] for run in all_runs[r]]) for r in ROWS}
+        for m in measures
+    }
 )
 printed = published.table(1).set_index("row")["avg_error_mm"].reindex(ROWS)
 table.insert(0, "published (mm)", printed)
@@ -365,7 +361,7 @@ gaps.round(3)
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)
 cases = [(weak, "weak, before the scale", plots.WEAK), (full, "full", plots.FULL)]
 for ax, (run, title, colour) in zip(axes, cases, strict=True):
-    predicted = run.predictions["depth"][: len(true_depth)] * run.scale.ranking_unit_mm
+    predicted = run.predictions()["depth"][: len(true_depth)] * run.scale.ranking_unit_mm
     slope = ((predicted * true_depth).sum() / true_depth.square().sum()).item()
     x, y = true_depth[:200, 1:].flatten(), predicted[:200, 1:].flatten()
     ax.scatter(x, y, s=3, alpha=0.3, color=colour, linewidths=0)
@@ -380,7 +376,7 @@ for ax, (run, title, colour) in zip(axes, cases, strict=True):
 axes[0].set_ylabel("predicted depth (mm)")
 plots.save_figure(figure, folder / "figures" / "06_compression.png")
 plt.show()
-factor = weak.metrics["scale_mm"] / weak.scale.ranking_unit_mm
+factor = weak.metrics["studio"]["scale_mm"] / weak.scale.ranking_unit_mm
 print(f"the weak network's depths are multiplied by {factor:.2f} before they are evaluated")
 
 # %% [markdown]
@@ -389,21 +385,21 @@ print(f"the weak network's depths are multiplied by {factor:.2f} before they are
 # Three test images with the 2D joints of the weak network, and skeletons from the camera and from the side: prediction in full colour over the truth (faint); the second and third column: weak, the last column: full. One of the best, the median and one of the worst of the weak network.
 
 # %%
-order = weak.predictions["mpjpe"].argsort()
+order = weak.predictions()["mpjpe"].argsort()
 picks = [int(order[int(q * (len(order) - 1))]) for q in (0.05, 0.5, 0.95)]
 shown = test.batch(picks)
 truth = shown.joints_mm - shown.joints_mm[:, :1]
 figure, axes = plt.subplots(3, 4, figsize=(11, 8.4), layout="constrained")
 for row, index in enumerate(picks):
     plots.show_image(axes[row, 0], shown.images[row])
-    plots.draw_joints(axes[row, 0], weak.predictions["keypoints_px"][index])
+    plots.draw_joints(axes[row, 0], weak.predictions()["keypoints_px"][index])
     views = ((axes[row, 1], weak, False), (axes[row, 2], weak, True), (axes[row, 3], full, True))
     for ax, run, side in views:
         plots.draw_skeleton(ax, truth[row], side, alpha=0.3)
-        plots.draw_skeleton(ax, run.predictions["joints_mm"][index], side)
+        plots.draw_skeleton(ax, run.predictions()["joints_mm"][index], side)
         name = "weak" if run is weak else "full"
         view = "from the side" if side else "from the camera"
-        ax.set_title(f"{name}, {view}: {run.predictions['mpjpe'][index]:.0f} mm", fontsize=8)
+        ax.set_title(f"{name}, {view}: {run.predictions()['mpjpe'][index]:.0f} mm", fontsize=8)
 plots.save_figure(figure, folder / "figures" / "06_examples.png")
 plt.show()
 
@@ -411,7 +407,7 @@ plt.show()
 # The median example to turn with the mouse in JupyterLab: solid is the truth, dashed the weak network, dotted the full one.
 
 # %%
-poses = [truth[1], *(run.predictions["joints_mm"][picks[1]] for run in (weak, full))]
+poses = [truth[1], *(run.predictions()["joints_mm"][picks[1]] for run in (weak, full))]
 plots.turnable_skeletons(poses, ["true", "weak", "full"]).show()
 
 # %% [markdown]

@@ -21,7 +21,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 from dataclasses import asdict, replace
@@ -32,11 +32,10 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from ordlib import experiments, metrics, plots, reconstruction, synthetic
-from ordlib.distributed import resolve_device
+from ordlib import experiments, metrics, plots, reconstruction
 from ordlib.experiments import published, results
+from ordlib.experiments.components import component
 from ordlib.experiments.evaluation import lift
-from ordlib.files import outputs_folder
 from ordlib.networks import (
     PoseEstimator,
     ReconstructionNet,
@@ -51,7 +50,8 @@ from ordlib.training import TrainingConfig
 
 plots.use_style()
 ROWS = ["table1/volume2/weak", "table1/volume2/full"]
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mocap=mocap or None)
+setting = experiments.Setting(scale, seed, data, device)
+experiments.train(ROWS, setting.seeds())
 
 # %% [markdown]
 # ## The component (Figure 3a)
@@ -81,13 +81,13 @@ print(
 # %% [markdown]
 # ## Training data without images
 #
-# Poses of the training people are put on the ground, turned any way, and projected by a random camera of their own. The source is the built-in prior, or the folder of BVH files that the parameter `mocap` names. `skeletons_from_poses` takes any other poses in millimetres. Test people and the domain `shift` are refused.
+# Poses of the training people are put on the ground, turned any way, and projected by a random camera of their own. The source is the built-in prior, or BVH files in the folder that the parameter `data` names. `skeletons_from_poses` takes any other poses in millimetres. Test people and the domain `shift` are refused.
 
 # %%
-folder = outputs_folder(scale, mocap or None)
-place = resolve_device(device)
+folder = setting.folder
+place = setting.device
 config = CONFIGS[scale]
-skeletons = reconstruction.training_skeletons(config.skeletons, seed, mocap=mocap or None)
+skeletons = reconstruction.training_skeletons(config.skeletons, seed, mocap=setting.motion)
 for refused in ({"split": "test"}, {"domain": "shift"}):
     try:
         reconstruction.training_skeletons(1, seed, **refused)
@@ -129,12 +129,10 @@ pd.DataFrame({name: asdict(noise) for name, noise in LEVELS.items()})
 # Measured on test images and on as many skeletons: the share of ordered pairs that are kept, the correlation with the true depths within a person, how much of the true spread a joint shows (its slope on the true depth, both over their root mean square in that person), and the mean absolute value. Nothing is chosen from this table. Look at the slopes: where those of hips and wrists differ, no single scale gives a network's depths the values of a person. Compare each network's two slopes with each other and with those of the noise. Compare the share of relations that *chosen* keeps with those of the two networks.
 
 # %%
-test = synthetic.load("studio", "test", scale, seed, mocap=mocap or None)
-truth_mm, _ = results.truth(
-    experiments.run(ROWS[0], scale, seed, device=device, mocap=mocap or None), mocap or None
-)
-runs = {row: experiments.run(row, scale, seed, device=device, mocap=mocap or None) for row in ROWS}
-convnets = {row.split("/")[-1]: run.predictions for row, run in runs.items()}
+test = setting.load("studio", "test")
+truth_mm, _ = results.truth(experiments.run(ROWS[0], setting))
+runs = {row: experiments.run(row, setting) for row in ROWS}
+convnets = {row.split("/")[-1]: run.predictions() for row, run in runs.items()}
 draws = torch.Generator().manual_seed(seed)
 some = skeletons.relative_mm[: len(test)]
 depths = {f"ConvNet, {name}": (p["depth"], truth_mm[..., 2]) for name, p in convnets.items()}
@@ -217,7 +215,7 @@ components = {
     for name, noise in LEVELS.items()
     if name != "chosen"
 }
-components["chosen"] = reconstruction.component(scale, seed, device, mocap or None)
+components["chosen"] = component(setting)
 twice = [reconstruction.fit(skeletons, CONFIGS["smoke"], seed).state_dict() for _ in range(2)]
 assert all(torch.equal(twice[0][key], twice[1][key]) for key in twice[0])
 
@@ -229,7 +227,7 @@ assert all(torch.equal(twice[0][key], twice[1][key]) for key in twice[0])
 # A component that was trained on clean depths believes them: it is by far the best where they are true and by far the worst on noisy skeletons. Behind a ConvNet, 2D errors can hide this: compare each ConvNet's column with that for true 2D. One that was trained on coarse depths hardly uses them. Compare *chosen* with *2D alone* in the first column, too: if it is not lower, this component gains nothing even from true depths.
 
 # %%
-fresh = reconstruction.training_skeletons(2000, seed + 1, mocap=mocap or None)
+fresh = reconstruction.training_skeletons(2000, seed + 1, mocap=setting.motion)
 points, pose = fresh.keypoints_px, fresh.relative_mm
 draws = torch.Generator().manual_seed(seed)
 noisy = reconstruction.noisy_depth(pose, LEVELS["chosen"], draws)
@@ -417,7 +415,7 @@ plt.show()
 # %%
 budget = max(4, runs[ROWS[1]].scale.steps // 8)
 settings = TrainingConfig(budget, optimizer="adam", learning_rate=3e-4, schedule="cosine")
-train_set = synthetic.load("studio", "train", scale, seed, mocap=mocap or None)
+train_set = setting.load("studio", "train")
 tuned = fine_tune(
     joined["full"], train_set, settings, folder / "runs" / "07-fine-tune", seed=seed, device=place
 ).cpu()
@@ -445,6 +443,6 @@ both.round(3)
 #
 # ## Try it
 #
-# - Set `mocap` to a folder of BVH files: images and skeletons then come from its clips.
+# - Set `data` to a folder of BVH files: images and skeletons then come from its clips.
 # - Train the component on `domain="wild"`, whose poses are broader. What does it cost on `studio`?
 # - Set `blank=0.3` in the noise: depths are withheld now and then. Does the component trust them less?

@@ -19,7 +19,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 import tempfile
@@ -34,11 +34,11 @@ import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ordlib import camera, experiments, networks, plots, relations, synthetic
+from ordlib import camera, experiments, networks, plots, relations
 from ordlib.augment import augment, mirror, rotate_and_scale
+from ordlib.batches import batch_indices
 from ordlib.experiments import results
 from ordlib.experiments.supervision import build, depth_losses
-from ordlib.files import outputs_folder
 from ordlib.scales import SCALES, Scale, get_scale
 from ordlib.skeleton import H36M17
 from ordlib.training import TrainingConfig, learning_rate_factor, train
@@ -50,7 +50,8 @@ ROWS = [
     "table1/volume1/weak", "table1/volume1/full",
     "table1/volume2/weak", "table1/volume2/full",
 ]  # fmt: skip
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mocap=mocap or None)
+setting = experiments.Setting(scale, seed, data, device)
+experiments.train(ROWS, setting.seeds())
 
 # %% [markdown]
 # ## Sizes and budgets
@@ -109,16 +110,16 @@ pd.DataFrame(changes).T.fillna("as the scale")
 # Those that have been trained here, with their errors on S8 and, for mixed training, on held-out images of `wild`:
 
 # %%
-done = [id for id in changes if experiments.is_done(id, scale, seed, mocap or None, "32-true")]
+done = [id for id in changes if experiments.Run(experiments.ROWS[id], setting).done]
 records = {}
 for row in done:
-    found = experiments.run(row, scale, seed, device=device, mocap=mocap or None).metrics
-    wild = found.pop("wild", {})
-    kept = {name: value for name, value in found.items() if "scale" not in name}
+    metrics = experiments.run(row, setting).metrics
+    wild = metrics.get("wild", {})
+    kept = {name: value for name, value in metrics["studio"].items() if "scale" not in name}
     records[row] = kept | {f"wild_{k}": wild.get(k) for k in ("ordinal_accuracy", "keypoint_error")}
 trials = pd.DataFrame(records, dtype=float).T
 if done:
-    path = outputs_folder(scale, mocap or None) / "tables" / "08_choices.csv"
+    path = setting.folder / "tables" / "08_choices.csv"
     results.write_csv(trials.rename_axis("row").reset_index(), path)
 trials.round(3)
 
@@ -139,16 +140,14 @@ trials.round(3)
 
 
 # %%
-several, place = experiments.seeds(scale, seed), {"mocap": mocap or None}
+several = setting.seeds()
 ids = [row.id for row in choices if row.id.startswith(BUDGET)]
 names = {id: id.removeprefix(BUDGET).replace("volume2-full-", "steps ") for id in ids}
-all_done = all(
-    experiments.is_done(id, scale, s, mocap or None, "32-true") for id in ids for s in several
-)
-long = {id: [experiments.run(id, scale, s, **place) for s in several] for id in ids if all_done}
+all_done = all(experiments.Run(experiments.ROWS[id], s).done for id in ids for s in several)
+long = {id: [experiments.run(id, s) for s in several] for id in ids if all_done}
 held_out = {}
 for s in several if all_done else ():
-    val = synthetic.load("studio", "val", scale, s, **place)
+    val = s.load("studio", "val")
     parts = np.array_split(np.arange(len(val)), 16)
     held_out[s] = torch.cat([val.batch(part).keypoints_px for part in parts])
 
@@ -157,21 +156,21 @@ for s in several if all_done else ():
 def confused(run):
     """Percent of paired joints that lie nearer to the other side's true position."""
     flip, paired = list(H36M17.flip), [joint for pair in H36M17.flip_pairs for joint in pair]
-    own, points = held_out[run.seed], run.predictions["keypoints_px"]
+    own, points = held_out[run.setting], run.predictions()["keypoints_px"]
     nearer = (points - own[:, flip]).norm(dim=-1) < (points - own).norm(dim=-1)
     return 100 * nearer[:, paired].double().mean().item()
 
 
 apart = pd.DataFrame(
     [
-        (names[r.row.id], r.seed, r.metrics["mpjpe"], confused(r))
+        (names[r.row.id], r.setting.seed, r.metrics["studio"]["mpjpe"], confused(r))
         for rs in long.values()
         for r in rs
     ],
     columns=["training", "seed", "MPJPE (mm)", "other side (%)"],
 )
 if all_done:
-    results.write_csv(apart, outputs_folder(scale, **place) / "tables" / "08_seeds.csv")
+    results.write_csv(apart, setting.folder / "tables" / "08_seeds.csv")
 apart.pivot(index="training", columns="seed").reindex([names[id] for id in long]).round(1)
 
 # %% [markdown]
@@ -191,7 +190,7 @@ if all_done:
     stated = [results.Statement(text, results.over(a, b), 1.0) for text, a, b in STATED]
     nothing = defaultdict(lambda: np.nan)  # the paper prints no errors on S8
     judged = results.weigh(stated, errors, nothing).drop(columns="published")
-    results.write_csv(judged, outputs_folder(scale, **place) / "tables" / "08_budget.csv")
+    results.write_csv(judged, setting.folder / "tables" / "08_budget.csv")
 judged.round(3)
 
 # %% [markdown]
@@ -210,7 +209,7 @@ for key, colour in (("quick", plots.WEAK), ("paper", plots.PUBLISHED)):
 ax.set_xlabel("share of the steps done")
 ax.set_ylabel("learning rate")
 ax.legend()
-plots.save_figure(fig, outputs_folder(scale, mocap or None) / "figures" / "08_rate.png")
+plots.save_figure(fig, setting.folder / "figures" / "08_rate.png")
 plt.show()
 
 # %% [markdown]
@@ -219,7 +218,7 @@ plt.show()
 # The order of the images is a function of the seed and the step, not of a generator's state. So a run can go on at any step without having seen the steps before. Every epoch shows every image once, in an order of its own (up to an incomplete last batch).
 
 # %% tags=["nbval-check-output"]
-order = partial(experiments.batch_indices, 96, 8, 0)
+order = partial(batch_indices, 96, 8, 0)
 epochs = [np.concatenate([order(epoch * 12 + place) for place in range(12)]) for epoch in (0, 1)]
 for seen in epochs:
     assert sorted(seen) == list(range(96))
@@ -239,7 +238,7 @@ print("step 12:", order(12).tolist())
 # - a rotation about the optical axis changes no depth, so the relations are still those of the depths.
 
 # %%
-train_set = synthetic.load("studio", "train", scale, seed, mocap=mocap or None)
+train_set = setting.load("studio", "train")
 person = train_set.batch(np.array([len(train_set) // 2]))
 many = train_set.batch(np.arange(64))
 for batch in (many, augment(many, torch.Generator().manual_seed(seed))):
@@ -271,7 +270,7 @@ for ax, (title, batch) in zip(axes, shown.items(), strict=True):
     plots.draw_joints(ax, batch.keypoints_px[0])
     ax.set_xlim(0, batch.images.shape[-1])
     ax.set_ylim(batch.images.shape[-2], 0)
-plots.save_figure(fig, outputs_folder(scale, mocap or None) / "figures" / "08_augment.png")
+plots.save_figure(fig, setting.folder / "figures" / "08_augment.png")
 plt.show()
 
 # %% [markdown]
@@ -304,9 +303,7 @@ for batch in shown.values():
 # The last entry departs from the baseline ([32], the paper's reference for Pavlakos et al., *Coarse-to-fine volumetric prediction*, CVPR 2017), which takes the squared error to the same 3D Gaussian. Volumes with two hourglasses sum the loss over both (intermediate supervision). Each row's run keeps a log of its terms. Look for terms that fall and then flatten; a term that rises at the expense of another would be a badly weighted sum.
 
 # %%
-first_runs = {
-    row: experiments.run(row, scale, seed, device=device, mocap=mocap or None) for row in ROWS
-}
+first_runs = {row: experiments.run(row, setting) for row in ROWS}
 fig, axes = plt.subplots(2, 4, figsize=(12, 4.6), sharex=True, layout="constrained")
 styles = ["-", "--"]
 NAMES = {"keypoint": "λ × keypoint", "heatmap": "λ × heatmap"}
@@ -325,7 +322,7 @@ for ax in axes[1]:
     ax.set_xlabel("step")
 for ax in axes[:, 0]:
     ax.set_ylabel("loss term")
-plots.save_figure(fig, outputs_folder(scale, mocap or None) / "figures" / "08_losses.png")
+plots.save_figure(fig, setting.folder / "figures" / "08_losses.png")
 plt.show()
 
 # %% [markdown]
@@ -363,7 +360,7 @@ tiny = replace(get_scale(scale), features=16, levels=2)
 def batch_at(step, last=None):
     if step == last:
         raise Stopped
-    chosen = experiments.batch_indices(len(train_set), 4, seed, step)
+    chosen = batch_indices(len(train_set), 4, seed, step)
     return augment(train_set.batch(chosen), torch.Generator().manual_seed(1000 * seed + step))
 
 
@@ -457,7 +454,7 @@ here
 
 # %%
 columns = ["mpjpe", "mpjpe_given_2d", "keypoint_error", "depth_error", "ordinal_accuracy"]
-out = pd.DataFrame({row: run.metrics for row, run in first_runs.items()}).T
+out = pd.DataFrame({row: run.metrics["studio"] for row, run in first_runs.items()}).T
 for run in first_runs.values():
     stored = {path.name for path in run.folder.iterdir()}
     assert {"config.json", "log.csv", "weights.safetensors", "metrics.json"} <= stored

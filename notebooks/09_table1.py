@@ -19,8 +19,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
-data: str = ""  # folder of real data sets in place of the stand-ins
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 import matplotlib.pyplot as plt
@@ -31,7 +30,6 @@ import torch
 from ordlib import experiments, metrics, plots
 from ordlib.experiments import evaluation, published, results
 from ordlib.experiments import roles as domains
-from ordlib.files import outputs_folder
 from ordlib.scales import SCALES, get_scale
 from ordlib.skeleton import H36M17
 
@@ -42,9 +40,10 @@ ROWS = [
     "table1/volume1/weak", "table1/volume1/full",
     "table1/volume2/weak", "table1/volume2/full",
 ]  # fmt: skip
-inputs = {"mocap": mocap or None, "data": data or None}
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, **inputs)
-domains.describe(inputs["data"])
+ROLES = []  # data sets that are needed beside those of the rows
+setting = experiments.Setting(scale, seed, data, device)
+experiments.train(ROWS, setting.seeds())
+domains.describe(setting.data)
 
 # %% [markdown]
 # ## What the paper prints
@@ -100,11 +99,9 @@ differences[differences["scale paper"] != differences["this run"]]
 # Every number is a mean over test images (and over seeds, where the scale has more than one). Its 95% interval comes from a bootstrap: the test images, and the seeds, are drawn again with replacement 2,000 times, the same draws for all rows.
 
 # %%
-seeds = experiments.seeds(scale, seed)
-runs = {
-    row: [experiments.run(row, scale, s, device=device, **inputs) for s in seeds] for row in ROWS
-}
-folder = outputs_folder(scale, **inputs)
+seeds = setting.seeds()
+runs = {row: [experiments.run(row, s) for s in seeds] for row in ROWS}
+folder = setting.folder
 table = results.table1(runs)
 results.write_csv(table, folder / "tables" / "table1.csv")
 assert list(table.columns) == results.COLUMNS
@@ -140,14 +137,14 @@ wide
 # Some entries must hold whatever the networks learnt. Depth-only rows take the annotated 2D positions, so their 2D error is zero and giving them the 2D positions changes nothing. And the stored error of every test image must be the distance between the stored joints and the truth, computed again from the data set.
 
 # %%
-truths = [results.truth(run, **inputs) for run in runs[ROWS[0]]]
+truths = [results.truth(run) for run in runs[ROWS[0]]]
 for row in ROWS:
     for run, (true_mm, _) in zip(runs[row], truths, strict=True):
-        again = metrics.mpjpe(run.predictions["joints_mm"], true_mm)
-        assert torch.allclose(again, run.predictions["mpjpe"], atol=0.01)
+        again = metrics.mpjpe(run.predictions()["joints_mm"], true_mm)
+        assert torch.allclose(again, run.predictions()["mpjpe"], atol=0.01)
         if "/depth/" in row:
-            assert torch.equal(run.predictions["mpjpe"], run.predictions["mpjpe_given_2d"])
-            assert run.metrics["keypoint_error"] == 0
+            assert torch.equal(run.predictions()["mpjpe"], run.predictions()["mpjpe_given_2d"])
+            assert run.metrics["studio"]["keypoint_error"] == 0
 if scale != "smoke":
     better = table.query("column == 'ordinal_accuracy'")
     assert (better["ci_low"] > 0.5).all(), "every network orders joints better than chance"
@@ -268,9 +265,9 @@ def by_side(points, target):
 
 def by_side_in_test(run):
     """The same for the test images of a run's seed."""
-    test = domains.load("studio", "test", scale, run.seed, **inputs)
+    test = run.setting.load("studio", "test")
     chosen = np.linspace(0, len(test) - 1, min(2000, len(test))).astype(int)
-    return by_side(run.predictions["keypoints_px"][chosen], test.batch(chosen).keypoints_px)
+    return by_side(run.predictions()["keypoints_px"][chosen], test.batch(chosen).keypoints_px)
 
 
 sides = {}
@@ -296,7 +293,7 @@ def confused(distances):
 
 
 def confused_in_training(run):
-    train = domains.load("studio", "train", scale, run.seed, **inputs)
+    train = run.setting.load("studio", "train")
     some = np.linspace(0, len(train) - 1, 256).astype(int)
     found, labels = evaluation.predict(run.network(), train, 1.0, indices=some)
     return confused(by_side(found.keypoints_px, labels.keypoints_px))
@@ -304,10 +301,10 @@ def confused_in_training(run):
 
 if len(seeds) > 1:
     records = {
-        f"{row}, seed {run.seed}": {
+        f"{row}, seed {run.setting.seed}": {
             "test images (%)": confused(by_side_in_test(run)),
             "training images (%)": confused_in_training(run),
-            "MPJPE on test images (mm)": run.metrics["mpjpe"],
+            "MPJPE on test images (mm)": run.metrics["studio"]["mpjpe"],
         }
         for row in ROWS[-2:]
         for run in runs[row]
@@ -320,7 +317,7 @@ if len(seeds) > 1:
 # For each weak network of the first seed: the millimetres in one unit of its depth, as fitted to limb lengths on training images, and as an oracle that sees the true test depths would choose them (least squares). The last column is the change in MPJPE with that least-squares scale; it minimises squared errors of depth, so it need not be the scale of the smallest MPJPE. For the full rows the unit is the one they were trained with, and the oracle shows whether their depths are too flat.
 
 # %%
-first = {row: runs[row][0].metrics for row in ROWS}
+first = {row: runs[row][0].metrics["studio"] for row in ROWS}
 scales_mm = pd.DataFrame(
     {
         "fitted or given (mm)": {row: m["scale_mm"] for row, m in first.items()},
@@ -344,7 +341,7 @@ scales_mm.round(1)
 joint_error = {}
 for row in ROWS:
     distances = [
-        (run.predictions["joints_mm"] - true_mm).norm(dim=-1).mean(0)
+        (run.predictions()["joints_mm"] - true_mm).norm(dim=-1).mean(0)
         for run, (true_mm, _) in zip(runs[row], truths, strict=True)
     ]
     joint_error[row] = torch.stack(distances).mean(0).numpy()
@@ -371,7 +368,7 @@ plt.show()
 # %%
 frames = pd.concat(
     pd.DataFrame(
-        {"row": row, "action": actions, "mpjpe": run.predictions["mpjpe"].double().numpy()}
+        {"row": row, "action": actions, "mpjpe": run.predictions()["mpjpe"].double().numpy()}
     )
     for row in ROWS
     for run, (_, actions) in zip(runs[row], truths, strict=True)
@@ -453,4 +450,4 @@ assert set(table["seeds"]) == {len(seeds)}
 #
 # 1. Change the bound of *competitive* to 1.05 with `dataclasses.replace` on `results.STATEMENTS[0]`, and judge again. Which architecture decides?
 # 2. At `quick`, run with `seed = 1` and compare the ratios with those of seed 0 (its test images differ too). Is the difference larger than the intervals?
-# 3. Give `mocap` a folder of BVH files. Real motion may be narrower or broader than the built-in prior: which column changes most?
+# 3. Give `data` a folder of BVH files. Real motion may be narrower or broader than the built-in prior: which column changes most?

@@ -19,8 +19,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
-data: str = ""  # folder of real data sets in place of the stand-ins
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 import matplotlib.pyplot as plt
@@ -32,14 +31,15 @@ from ordlib import experiments, plots, reconstruction
 from ordlib.experiments import ablations, published, results
 from ordlib.experiments import roles as domains
 from ordlib.experiments.ablations import KEYPOINTS, ORDINAL, REC, STUDIO
-from ordlib.files import outputs_folder
+from ordlib.experiments.components import component
 from ordlib.scales import SCALES
 
 plots.use_style()
 ROWS = ["table1/volume2/full", "table2/keypoints", "table2/ordinal"]
-inputs = {"mocap": mocap or None, "data": data or None}
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, **inputs)
-domains.describe(inputs["data"])
+ROLES = []  # data sets that are needed beside those of the rows
+setting = experiments.Setting(scale, seed, data, device)
+experiments.train(ROWS, setting.seeds())
+domains.describe(setting.data)
 
 # %% [markdown]
 # ## What the paper prints
@@ -79,10 +79,8 @@ pd.Series({name: round(printed[a] / printed[b], 3) for name, (a, b) in STEPS.ite
 # A batch of two kinds of images holds half as many of each; the scale sets how many more steps the mixed rows get, and whether they begin from scratch (at `paper`) or with the weights of the first row (at the other scales, notebook 08; its steps are counted in then). What each row sees, by code:
 
 # %%
-seeds = experiments.seeds(scale, seed)
-runs = {
-    row: [experiments.run(row, scale, s, device=device, **inputs) for s in seeds] for row in ROWS
-}
+seeds = setting.seeds()
+runs = {row: [experiments.run(row, s) for s in seeds] for row in ROWS}
 budget = {}
 for row in ROWS:
     spec, sizes = runs[row][0].row, runs[row][0].scale
@@ -92,7 +90,7 @@ for row in ROWS:
         "steps": before + steps,
         "batch": sizes.batch_size,
         "studio images seen": int((before + steps * share) * sizes.batch_size),
-        "of different ones": len(domains.load("studio", "train", scale, seed, **inputs)),
+        "of different ones": len(setting.load("studio", "train")),
     }
 pd.DataFrame(budget).T
 
@@ -100,8 +98,8 @@ pd.DataFrame(budget).T
 # The component, as in notebook 07 (level *chosen*). *Broad* is a second one, trained on people and poses like those of `wild`, which the paper's argument would allow as well: motion capture needs no images. It gives an additional line and no row, and none with real data: there are no such poses.
 
 # %%
-components = [domains.component(scale, s, device, **inputs) for s in seeds]
-broad = [domains.component(scale, s, device, domain="wild", **inputs) for s in seeds if not data]
+components = [component(s) for s in seeds]
+broad = [component(s, domain="wild") for s in seeds if not setting.real]
 
 # %% [markdown]
 # ## The table
@@ -109,9 +107,9 @@ broad = [domains.component(scale, s, device, domain="wild", **inputs) for s in s
 # Numbers are means over test images (and seeds), with 95% intervals from 2,000 bootstrap draws of test images and seeds, the same draws for all rows. The first column is the one that the paper prints; published and reproduced millimetres are of different data and cannot be compared, only ratios and orders can.
 
 # %%
-truths = [ablations.truth(run, "studio", **inputs) for run in runs[STUDIO]]
+truths = [ablations.truth(run, "studio") for run in runs[STUDIO]]
 values = ablations.collect(runs, "studio", truths, components)
-folder = outputs_folder(scale, **inputs)
+folder = setting.folder
 table = ablations.table(2, values)
 results.write_csv(table, folder / "tables" / "table2.csv")
 assert list(table.columns) == results.COLUMNS
@@ -148,11 +146,11 @@ wide
 # %%
 for row in ROWS:
     for run, known, place in zip(runs[row], truths, range(len(seeds)), strict=True):
-        again = ablations.measure(run.predictions["joints_mm"], known)
+        again = ablations.measure(run.predictions()["joints_mm"], known)
         for name in ("mpjpe", "depth_error", "reconstruction_error"):
-            torch.testing.assert_close(again[name], run.predictions[name], atol=0.05, rtol=1e-3)
+            torch.testing.assert_close(again[name], run.predictions()[name], atol=0.05, rtol=1e-3)
         assert np.allclose(values[row, "mpjpe"][place], again["mpjpe"], atol=0.05)
-p = runs[ORDINAL][0].predictions
+p = runs[ORDINAL][0].predictions()
 poses = [
     reconstruction.reconstruct(components[0], points, depth).detach()
     for points, depth in (
@@ -374,6 +372,6 @@ plt.show()
 #
 # ## Try it
 #
-# 1. Put the component of another seed behind the networks (`reconstruction.component(scale, seed + 1)`). How much of its gain depends on the seed?
+# 1. Put the component of another seed behind the networks (`component(replace(setting, seed=seed + 1))`). How much of its gain depends on the seed?
 # 2. Pass `domain="duo"`, where people only walk and jog. Which rungs change?
 # 3. Demand more of a step: `dataclasses.replace(ablations.STATEMENTS[2][1], bound=0.95)` says that ordinal depths take off 5%. Judge it with `ablations.judge(2, values, [statement])`.

@@ -19,8 +19,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
-data: str = ""  # folder of real data sets in place of the stand-ins
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 from dataclasses import replace
@@ -34,13 +33,13 @@ from ordlib import experiments, plots
 from ordlib.experiments import ablations, comparisons, published, results
 from ordlib.experiments import roles as domains
 from ordlib.experiments.comparisons import BEST, HARD, MEAN, METHODS
-from ordlib.files import outputs_folder
 
 plots.use_style()
 ROWS = ["table1/volume2/full", "table4/limbs", "table2/ordinal"]
-inputs = {"mocap": mocap or None, "data": data or None}
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, **inputs)
-domains.describe(inputs["data"])
+ROLES = []  # data sets that are needed beside those of the rows
+setting = experiments.Setting(scale, seed, data, device)
+experiments.train(ROWS, setting.seeds())
+domains.describe(setting.data)
 
 # %% [markdown]
 # ## What the paper prints
@@ -111,11 +110,9 @@ pd.DataFrame(read).T.round(1)
 # All are tested on the same images, subjects 9 and 11 of `studio`, averaged with the mirrored image. Volumes and limb lengths take the depth of the root from mean limb lengths of training people, as in all tables; lifting and the component give the pose itself.
 
 # %%
-seeds = experiments.seeds(scale, seed)
-runs = {
-    row: [experiments.run(row, scale, s, device=device, **inputs) for s in seeds] for row in ROWS
-}
-behind = comparisons.networks(4, runs, device, **inputs)
+seeds = setting.seeds()
+runs = {row: [experiments.run(row, s) for s in seeds] for row in ROWS}
+behind = comparisons.networks(4, runs)
 OURS = comparisons.full_method(4)
 NAMES = {method.row: method.title for method in METHODS[4]}
 facts = {}
@@ -138,9 +135,9 @@ pd.DataFrame(facts).T
 # Means over test images (and seeds). *Avg* is over frames, as in the authors' script; *Avg over actions* counts each action alike. Every number has a 95% interval from 2,000 bootstrap draws of test images and seeds, the same draws for all methods, in the CSV files; an action has one fifteenth of the images, so the part of its interval that comes from test images is about four times as wide as that of the average.
 
 # %%
-truths = [ablations.truth(run, "studio", **inputs) for run in runs[ROWS[0]]]
+truths = [ablations.truth(run, "studio") for run in runs[ROWS[0]]]
 values = {number: comparisons.collect(number, runs, truths, behind) for number in (4, 5)}
-folder = outputs_folder(scale, **inputs)
+folder = setting.folder
 tables = {}
 for number in (4, 5):
     table = tables[number] = comparisons.table(number, values[number])
@@ -200,8 +197,8 @@ for method in METHODS[4][:2]:
         values[5][method.row, "Avg"],
         strict=True,
     ):
-        assert np.allclose(mine, run.predictions["mpjpe"], atol=0.05)
-        assert np.allclose(aligned, run.predictions["reconstruction_error"], atol=0.05)
+        assert np.allclose(mine, run.predictions()["mpjpe"], atol=0.05)
+        assert np.allclose(aligned, run.predictions()["reconstruction_error"], atol=0.05)
 for number in (4, 5):
     for row in NAMES:
         by_action = np.stack([values[number][row, action] for action in actions])
@@ -410,4 +407,4 @@ print(results.scope(scale, seeds))
 #
 # 1. Replace the best rival of each action by the best rival on average: `comparisons.gain(4, "table4/lifting", "SitingD")` gives a quantity for `results.quantity_interval`. Does the reading of the hard actions change?
 # 2. Count an action as won only if the interval of its gain is above 0. How many are left?
-# 3. Give `mocap` a folder of BVH files. Actions are then those of the clips' names, most columns stay empty, and *Avg* remains.
+# 3. Give `data` a folder of BVH files. Actions are then those of the clips' names, most columns stay empty, and *Avg* remains.

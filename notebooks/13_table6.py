@@ -19,8 +19,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
-data: str = ""  # folder of real data sets in place of the stand-ins
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 from dataclasses import replace
@@ -31,16 +30,16 @@ import pandas as pd
 import torch
 
 from ordlib import experiments, plots
-from ordlib.experiments import ablations, comparisons, published, results
+from ordlib.experiments import ablations, comparisons, components, published, results
 from ordlib.experiments import roles as domains
 from ordlib.experiments.comparisons import BEST, MEAN, METHODS
-from ordlib.files import outputs_folder
 
 plots.use_style()
 ROWS = ["table6/duo", "table6/ordinal"]
-inputs = {"mocap": mocap or None, "data": data or None}
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, **inputs)
-domains.describe(inputs["data"])
+ROLES = []  # data sets that are needed beside those of the rows
+setting = experiments.Setting(scale, seed, data, device)
+experiments.train(ROWS, setting.seeds())
+domains.describe(setting.data)
 
 # %% [markdown]
 # ## What the paper prints
@@ -88,11 +87,9 @@ print(f"ours is the lowest of all in {len(won)} of 6 columns: {', '.join(won)}")
 # Nothing is trained on `studio`. Below `paper` the network with `wild` begins with the weights of the volumes (notebook 08), whose steps are counted in below.
 
 # %%
-seeds = experiments.seeds(scale, seed)
-runs = {
-    row: [experiments.run(row, scale, s, device=device, **inputs) for s in seeds] for row in ROWS
-}
-behind = comparisons.networks(6, runs, device, **inputs)
+seeds = setting.seeds()
+runs = {row: [experiments.run(row, s) for s in seeds] for row in ROWS}
+behind = comparisons.networks(6, runs)
 OURS = comparisons.full_method(6)
 NAMES = {method.row: method.title for method in METHODS[6]}
 facts = {}
@@ -115,9 +112,9 @@ pd.DataFrame(facts).T
 # Means over test images (and seeds). *Avg* is over frames; *Avg over actions* counts each of the six columns alike. 95% intervals come from 2,000 bootstrap draws of test images and seeds, the same draws for all methods.
 
 # %%
-truths = [ablations.truth(run, "duo", **inputs) for run in runs[ROWS[0]]]
+truths = [ablations.truth(run, "duo") for run in runs[ROWS[0]]]
 values = comparisons.collect(6, runs, truths, behind)
-folder = outputs_folder(scale, **inputs)
+folder = setting.folder
 table = comparisons.table(6, values)
 results.write_csv(table, folder / "tables" / "table6.csv")
 assert list(table.columns) == results.COLUMNS
@@ -151,11 +148,11 @@ stated
 
 # %%
 for run, mine in zip(runs["table6/duo"], values["table6/duo", "Avg"], strict=True):
-    assert np.allclose(mine, run.predictions["reconstruction_error"], atol=0.05)
+    assert np.allclose(mine, run.predictions()["reconstruction_error"], atol=0.05)
 for row in NAMES:
     parts = np.stack([values[row, column] for column in columns])
     held = np.isfinite(parts).sum(axis=0)
-    assert mocap or (held == 1).all()
+    assert setting.data or (held == 1).all()
     kept = values[row, "Avg"][held == 1]
     assert np.isclose(np.nansum(parts), kept.sum())
 sizes = np.isfinite(parts).sum(axis=(1, 2)) // len(seeds)
@@ -241,8 +238,8 @@ STEPS = {
     "duo + wild + component (ours)": ("table6/ordinal", component, duo),
     "duo + component": ("table6/duo", component, duo),
 }
-if not domains.lacking(["studio"], inputs["data"]):
-    studio = [domains.component(scale, s, device, **inputs) for s in seeds]
+if not domains.lacking(["studio"], setting.data):
+    studio = [components.component(s) for s in seeds]
     STEPS["duo + wild + component of studio"] = ("table6/ordinal", component, studio)
 ladder = {}
 for name, (row, method, networks) in STEPS.items():

@@ -19,8 +19,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
-data: str = ""  # folder of real data sets in place of the stand-ins
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 import matplotlib.pyplot as plt
@@ -31,16 +30,15 @@ from ordlib import experiments, plots
 from ordlib.experiments import ablations, comparisons, published, results
 from ordlib.experiments import roles as domains
 from ordlib.experiments.comparisons import METHODS
-from ordlib.files import outputs_folder
 from ordlib.losses import limb_loss
 from ordlib.skeleton import H36M17
 
 plots.use_style()
 ROWS = ["table4/limbs", "table2/ordinal"]
 ROLES = ["shift"]
-inputs = {"mocap": mocap or None, "data": data or None}
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, **inputs)
-domains.describe(inputs["data"])
+setting = experiments.Setting(scale, seed, data, device)
+experiments.train(ROWS, setting.seeds())
+domains.describe(setting.data)
 
 # %% [markdown]
 # ## What the paper prints
@@ -82,14 +80,12 @@ margins.round(1)
 # The test set is `shift` (notebook 11): other people, cameras, poses and places, of which nothing was used, in three parts that are named as the paper's. Mehta et al. [26] trained on other 3D data and are not reproduced.
 
 # %%
-seeds = experiments.seeds(scale, seed)
-runs = {
-    row: [experiments.run(row, scale, s, device=device, **inputs) for s in seeds] for row in ROWS
-}
-behind = comparisons.networks(7, runs, device, **inputs)
-truths = [ablations.truth(run, "shift", **inputs) for run in runs[ROWS[0]]]
+seeds = setting.seeds()
+runs = {row: [experiments.run(row, s) for s in seeds] for row in ROWS}
+behind = comparisons.networks(7, runs)
+truths = [ablations.truth(run, "shift") for run in runs[ROWS[0]]]
 values = comparisons.collect(7, runs, truths, behind)
-folder = outputs_folder(scale, **inputs)
+folder = setting.folder
 table = comparisons.table(7, values)
 results.write_csv(table, folder / "tables" / "table7.csv")
 LIMBS, OURS = ROWS
@@ -135,7 +131,7 @@ stated
 # %%
 for row in ROWS:
     for place, run in enumerate(runs[row]):
-        stored = run.on("shift")
+        stored = run.predictions("shift")
         assert np.allclose(values[row, "All"][place], 100 * stored["pck3d"], atol=0.1)
         assert np.allclose(values[row, "AUC"][place], 100 * stored["auc3d"], atol=0.1)
     by_part = np.stack([values[row, part] for part in parts])
@@ -233,13 +229,16 @@ pd.DataFrame(shares, index=["ours minus [64], PCK3D points", "ci_low", "ci_high"
 kept = {}
 for row in ROWS:
     for run, known in zip(runs[row], truths, strict=True):
-        pose = run.on("shift")["joints_mm"]
+        pose = run.predictions("shift")["joints_mm"]
         loss = limb_loss(pose, known.limb_lengths_mm)
         spread = (pose[..., 2].square().mean() / known.depth_mm.square().mean()).sqrt()
-        kept[NAMES[row], run.seed] = {"limb loss": float(loss), "spread of depths": float(spread)}
+        kept[NAMES[row], run.setting.seed] = {
+            "limb loss": float(loss),
+            "spread of depths": float(spread),
+        }
 for known, s in zip(truths, seeds, strict=True):
     true_loss = limb_loss(known.joints_mm, known.limb_lengths_mm)
-    kept["the true poses", s] = {"limb loss": float(true_loss), "spread of depths": 1.0}
+    kept["the true poses", s.seed] = {"limb loss": float(true_loss), "spread of depths": 1.0}
 kept = pd.DataFrame(kept).T.groupby(level=0, sort=False).mean()
 kept["ordinal accuracy"] = [
     *(np.nanmean(values[row, "ordinal_accuracy"]) for row in ROWS), 1.0
@@ -263,8 +262,8 @@ pd.DataFrame(turned, index=["images turned (%)", "ci_low", "ci_high"]).T.round(1
 # Two test images of each part, at fixed places in the order of MPJPE of limb lengths (good and bad), so that none is picked by hand. The upper rows have the 2D joints of both networks, the lower ones the poses from the side, where depth is seen; thick and pale is the truth.
 
 # %%
-test = domains.load("shift", "test", scale, seeds[0], **inputs)
-first_seed = {row: runs[row][0].on("shift") for row in ROWS}
+test = setting.load("shift", "test")
+first_seed = {row: runs[row][0].predictions("shift") for row in ROWS}
 order = first_seed[LIMBS]["mpjpe"].argsort()
 picks = []
 for part in parts:

@@ -19,7 +19,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 import matplotlib.pyplot as plt
@@ -30,16 +30,15 @@ from PIL import Image
 
 from ordlib import experiments, metrics, plots, pretrained, synthetic
 from ordlib.camera import self_occluded
-from ordlib.distributed import resolve_device
 from ordlib.experiments import evaluation, results
-from ordlib.files import outputs_folder
 from ordlib.reconstruction import reconstruct
 from ordlib.skeleton import H36M17, LSP14_IN_H36M17
 
 plots.use_style()
 ROWS = ["table2/ordinal"]
-if not pretrained.is_ready(scale, seed, mocap or None):
-    experiments.train(ROWS, scale, [seed], device=device, mocap=mocap or None)
+setting = experiments.Setting(scale, seed, data, device)
+if not pretrained.is_ready(setting):
+    experiments.train(ROWS, [setting])
 
 # %% [markdown]
 # ## The method from a few megabytes
@@ -47,7 +46,7 @@ if not pretrained.is_ready(scale, seed, mocap or None):
 # A finished run gives its weights to `outputs/<scale>/weights`, kernels and matrices in half precision. Whatever was just trained, what follows uses the files, as `python -m ordlib predict` does with `--scale` and the name of this scale. Without it, `predict` takes the largest scale that has weights, `smoke` left out. They say of themselves what they are, and loading them executes nothing.
 
 # %%
-weights = pretrained.renew(scale, seed, device, mocap or None)
+weights = pretrained.renew(setting)
 estimator = weights.estimator()
 size = sum(path.stat().st_size for path in weights.folder.glob("*.safetensors"))
 print(
@@ -63,8 +62,8 @@ assert scale == "paper" or size < 5e6
 # The test images are those of Tables 3 and 7, of the first seed alone: `shift`, other people, cameras, places and poses than in training. The ConvNet gives 2D joints and depths, averaged with those of the mirrored image; the component turns them into millimetres. PCK3D counts a joint as found if it is within 150 mm of the truth once both pelvises are at the origin.
 
 # %%
-folder, place = outputs_folder(scale, mocap or None), resolve_device(device)
-test = synthetic.load("shift", "test", scale, seed, mocap=mocap or None, device=place)
+folder, place = setting.folder, setting.device
+test = setting.load("shift", "test")
 network = estimator.network.to(place)
 prediction, labels = evaluation.predict(network, test, 1.0, place)
 points_px = prediction.keypoints_px

@@ -19,7 +19,7 @@
 scale: str = "quick"  # smoke, quick, desk or paper
 seed: int = 0  # first seed
 device: str = "auto"  # auto, cpu, cuda or cuda:N
-mocap: str = ""  # folder of BVH files in place of the built-in poses
+data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
 from dataclasses import replace
@@ -30,14 +30,14 @@ import pandas as pd
 
 from ordlib import experiments, plots
 from ordlib.experiments import beyond, results
-from ordlib.experiments.beyond import CHOSEN, Setting, interval
-from ordlib.files import outputs_folder
+from ordlib.experiments.beyond import CHOSEN, Study, interval
 from ordlib.training import single_thread
 
 plots.use_style()
 ROWS = ["table2/keypoints", "table2/ordinal", "table4/limbs"]
-experiments.train(ROWS, scale, experiments.seeds(scale, seed), device=device, mocap=mocap or None)
-folder = outputs_folder(scale, mocap or None)
+setting = experiments.Setting(scale, seed, data, device)
+experiments.train(ROWS, setting.seeds())
+folder = setting.folder
 
 # %% [markdown]
 # ## What a small network can stand for, and what it cannot
@@ -50,10 +50,10 @@ folder = outputs_folder(scale, mocap or None)
 # The annotator is `annotation.PERSON` of notebook 02, an assumption of this project, who orders all 14 joints by the `kinematic` strategy. Everything is drawn anew for each seed: people, answers, weights, batches. Settings share the draws of a seed, so differences are taken within seeds. All intervals are 95% by Student's t over seeds; they cover what another sample of people and another training would change, not another network or another kind of annotator.
 
 # %%
-world = beyond.make_world(scale, seed, mocap or None)
+world = beyond.make_world(setting)
 PEOPLE, SEEDS = world.size.people, world.size.seeds
 NONE, EQ1, PAIRS, LISTS, LIMBS = (
-    Setting(), *(CHOSEN[name] for name in ("ranking", "likelihood", "listwise", "limbs")),
+    Study(), *(CHOSEN[name] for name in ("ranking", "likelihood", "listwise", "limbs")),
 )  # fmt: skip
 COLOURS = {"Eq. 1": plots.WEAK, "likelihood": "#00838f", "listwise": "#d95f02"}
 COLOURS["Eq. 1, unit follows"] = "#c2a5cf"
@@ -63,11 +63,11 @@ SPOKEN = {
     "depth_error": ("the depth error", " mm", 1),
     "accuracy": ("ordinal accuracy", " points", 100),
 }
-found: dict[Setting, dict[str, np.ndarray]] = {}
+found: dict[Study, dict[str, np.ndarray]] = {}
 sentences: list[str] = []
 
 
-def judge(setting: Setting) -> dict[str, np.ndarray]:
+def judge(setting: Study) -> dict[str, np.ndarray]:
     """Results of a setting, one number a seed; each setting is trained once."""
     if setting not in found:
         with single_thread("cpu"):
@@ -77,13 +77,13 @@ def judge(setting: Setting) -> dict[str, np.ndarray]:
     return found[setting]
 
 
-def change(after: Setting, before: Setting, metric: str = "mpjpe") -> tuple[float, float, float]:
+def change(after: Study, before: Study, metric: str = "mpjpe") -> tuple[float, float, float]:
     """Mean difference within seeds, and its interval."""
     return interval(judge(after)[metric] - judge(before)[metric])
 
 
 # %%
-def study(name: str, settings: dict[str, Setting]) -> pd.DataFrame:
+def study(name: str, settings: dict[str, Study]) -> pd.DataFrame:
     """Train and judge settings, write a table of all numbers, and give one to read."""
     records = [
         (label, metric, *interval(judge(setting)[metric]), SEEDS)
@@ -108,7 +108,7 @@ def say(text: str) -> None:
 
 
 # %%
-def effect(after: Setting, before: Setting, metric: str = "mpjpe") -> str:
+def effect(after: Study, before: Study, metric: str = "mpjpe") -> str:
     """A change in words, and whether its sign is sure."""
     name, unit, factor = SPOKEN[metric]
     mean, low, high = (factor * value for value in change(after, before, metric))
@@ -125,7 +125,7 @@ def curve(ax, places, settings, name, metric="mpjpe", **style) -> None:
     ax.fill_between(places, low, high, alpha=0.15, linewidth=0, color=style.get("color"))
 
 
-def level(ax, setting: Setting, name: str, metric: str = "mpjpe") -> None:
+def level(ax, setting: Study, name: str, metric: str = "mpjpe") -> None:
     """A setting to compare with, as a dashed line."""
     ax.axhline(judge(setting)[metric].mean(), color="black", linestyle="--", linewidth=0.8)
     ax.annotate(name, (0.02, judge(setting)[metric].mean()), xycoords=("axes fraction", "data"),
@@ -147,12 +147,12 @@ def level(ax, setting: Setting, name: str, metric: str = "mpjpe") -> None:
 # %%
 ways = {"Eq. 1": EQ1, "likelihood": PAIRS, "listwise": LISTS, "limbs": LIMBS}
 rows = {}
-for name, setting in ways.items():
+for name, way in ways.items():
     held = []
     for factor in (1 / 3, 1, 3):
-        weights = {key: factor * getattr(setting, key) for key in ("weight", "limb_weight")}
-        held.append(100 * judge(replace(setting, **weights))["held_out"].mean())
-    rows[name] = *held, setting.width_mm if setting.loss else np.nan, max(weights.values()) / 3
+        weights = {key: factor * getattr(way, key) for key in ("weight", "limb_weight")}
+        held.append(100 * judge(replace(way, **weights))["held_out"].mean())
+    rows[name] = *held, way.width_mm if way.loss else np.nan, max(weights.values()) / 3
 columns = ["weight / 3", "chosen", "weight x 3", "unit or slope (mm)", "weight"]
 choice = pd.DataFrame(rows, index=columns).T
 results.write_csv(choice.reset_index(names="way"), folder / "tables" / "16_choice.csv")
@@ -170,7 +170,7 @@ choice.round(1)
 
 
 # %%
-def advice(what: str, settings: dict[float, Setting]) -> None:
+def advice(what: str, settings: dict[float, Study]) -> None:
     """How much of the largest budget brings four fifths of its gain; budgets ascend."""
     gains = {budget: -change(setting, NONE)[0] for budget, setting in settings.items()}
     *_, most = settings
@@ -399,12 +399,12 @@ say(f"Limb lengths beside ordinal answers (likelihood): {both}.")
 # %%
 NAMES = {"table2/keypoints": "none", "table2/ordinal": "ordinal (Eq. 1)", "table4/limbs": "limbs"}
 SHARED = {"mpjpe_given_2d": "mpjpe", "depth_error": "depth_error", "ordinal_accuracy": "accuracy"}
-seeds = experiments.seeds(scale, seed)
+seeds = setting.seeds()
 convnets = {}
 for row, name in NAMES.items():
-    runs = [experiments.run(row, scale, s, device=device, mocap=mocap or None) for s in seeds]
+    runs = [experiments.run(row, s) for s in seeds]
     convnets[name] = {
-        metric: np.stack([run.on("shift")[metric].double().numpy() for run in runs])
+        metric: np.stack([run.predictions("shift")[metric].double().numpy() for run in runs])
         for metric in SHARED
     }
 records = [
@@ -438,7 +438,7 @@ for after, before in (("ordinal (Eq. 1)", "none"), ("limbs", "none"), ("ordinal 
 if scale == "smoke":
     print("Scale smoke: networks that are hardly trained; these sentences mean nothing.")
 print("\n".join(f"- {sentence}" for sentence in sentences))
-if scale != "smoke" and not mocap:
+if scale != "smoke" and not setting.data:
     assert change(EQ1, NONE, "accuracy")[1] > 0, "ordinal answers teach order"
     assert change(PAIRS, NONE, "accuracy")[1] > 0
 

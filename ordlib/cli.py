@@ -21,7 +21,7 @@ Action = Callable[[argparse.Namespace], int]
 def _reproduce(args: argparse.Namespace) -> int:
     from ordlib.experiments.reproduce import NotebookFailed, reproduce, tables_text
 
-    names = ("only", "mocap", "data", "outputs", "jobs", "force")
+    names = ("only", "data", "outputs", "jobs", "force")
     options = {name: getattr(args, name) for name in names}
     try:
         folder = reproduce(args.scale, args.seed, args.device, **options, say=_say)
@@ -36,32 +36,20 @@ def _reproduce(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     from ordlib import experiments
-    from ordlib.distributed import resolve_device
-    from ordlib.experiments import roles as domains
 
-    resolve_device(args.device)
-    poses, data = domains.mocap_folder(args.mocap), domains.data_folder(args.data)
+    names = ("scale", "seed", "data", "device", "precision", "compile")
+    setting = experiments.Setting(**{name: getattr(args, name) for name in names})
     for row in args.rows:
         experiments.get_row(row)
-    experiments.train(
-        args.rows,
-        args.scale,
-        [args.seed],
-        device=args.device,
-        mocap=poses,
-        data=data,
-        precision=args.precision,
-        compile=args.compile,
-        jobs=args.jobs,
-    )
-    _say(f"runs: {outputs_folder(args.scale, poses, data) / 'runs'}")
+    experiments.train(args.rows, [setting], args.jobs)
+    _say(f"runs: {setting.folder / 'runs'}")
     return 0
 
 
 def _tables(args: argparse.Namespace) -> int:
     from ordlib.experiments.reproduce import tables_text
 
-    folder = outputs_folder(args.scale, args.mocap, args.data)
+    folder = outputs_folder(args.scale, args.data)
     text = tables_text(folder)
     if not text:
         raise InputError(
@@ -108,13 +96,12 @@ def _annotate(args: argparse.Namespace) -> int:
 def _photographs(args: argparse.Namespace) -> int:
     from ordlib import experiments
     from ordlib.datasets import album
-    from ordlib.distributed import resolve_device
     from ordlib.experiments import photographs
     from ordlib.experiments.results import write_csv
     from ordlib.images import load_image
     from ordlib.predict import result_names
 
-    resolve_device(args.device)
+    setting = experiments.Setting(args.scale, args.seed, device=args.device)
     out = args.out or outputs_root() / "local" / "photographs"
     result_names(args.predict, out)  # what is wrong is said before the training
     for path in args.predict:
@@ -122,10 +109,9 @@ def _photographs(args: argparse.Namespace) -> int:
     dataset = album.read(args.folder, args.joints, get_scale(args.scale).image_size)
     train, test = album.split(dataset, args.test)
     _say(photographs.summary(train, test))
-    seeds = experiments.seeds(args.scale, args.seed)
-    table = photographs.compare(train, test, args.scale, seeds, args.device)
+    table = photographs.compare(train, test, setting)
     write_csv(table, out / "photographs.csv")
-    trained = photographs.train(train, args.scale, args.seed, args.device)
+    trained = photographs.train(train, setting)
     photographs.draw(trained, args.predict, out)
     _say(photographs.text(table))
     _say(f"weights: {trained.folder}\ntable and figures: {out}")
@@ -170,11 +156,9 @@ def _common(kept: bool = False) -> argparse.ArgumentParser:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ordlib", description=(__doc__ or "").split(".")[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    poses = argparse.ArgumentParser(add_help=False)
-    text = "BVH or ASF/AMC files that give the poses"
-    poses.add_argument("--mocap", type=Path, metavar="DIR", help=text)
-    text = "real data sets, which take the place of stand-ins wherever they are found"
-    poses.add_argument("--data", type=Path, metavar="DIR", help=text)
+    data = argparse.ArgumentParser(add_help=False)
+    text = "real data sets, which take the place of stand-ins, and motion capture for their poses"
+    data.add_argument("--data", metavar="DIR", help=text)
     workers = argparse.ArgumentParser(add_help=False)
     workers.add_argument(
         "--jobs", type=_positive, metavar="N", help="networks trained at a time, and notebooks run"
@@ -194,12 +178,12 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     text = "Train what is missing, run the notebooks, print the tables"
-    sub = command("reproduce", _reproduce, text, poses, workers)
+    sub = command("reproduce", _reproduce, text, data, workers)
     sub.add_argument("--only", metavar="09,04", help="numbers or names of the notebooks to run")
     sub.add_argument("--outputs", type=Path, metavar="DIR", help="root of all results")
     sub.add_argument("--force", action="store_true", help="do not continue an interrupted run")
 
-    sub = command("train", _train, "Train networks by row of a table", poses, workers)
+    sub = command("train", _train, "Train networks by row of a table", data, workers)
     sub.add_argument("rows", nargs="+", metavar="ROW", help="such as table1/depth/weak")
     text = "32-true or bf16-mixed, which pays where the hardware has bf16 (default: %(default)s)"
     sub.add_argument("--precision", default="32-true", choices=PRECISIONS, help=text)
@@ -207,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
         "--compile", action="store_true", help="compile networks: slow start, fast steps"
     )
 
-    command("tables", _tables, "Print the tables of a scale", poses)
+    command("tables", _tables, "Print the tables of a scale", data)
 
     text = "Pose of the person in each image, as figure and JSON"
     sub = command("predict", _predict, text, kept=True)

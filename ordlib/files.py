@@ -1,15 +1,15 @@
 """Where results lie, and writing that leaves nothing half-written."""
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from ordlib.errors import InputError
@@ -23,17 +23,9 @@ def outputs_root() -> Path:
     return Path(os.environ.get("ORDLIB_OUTPUTS") or Path(__file__).parents[1] / "outputs")
 
 
-def outputs_folder(
-    scale: str, mocap: str | Path | None = None, data: str | Path | None = None
-) -> Path:
-    """Results of one scale; those with motion capture or real data lie in folders of their own.
-
-    Raises:
-        InputError: both, which exclude each other.
-    """
-    if mocap and data:
-        raise InputError(f"mocap: expected none beside real data sets, found {mocap}")
-    return outputs_root() / (f"{scale}-mocap" if mocap else f"{scale}-data" if data else scale)
+def outputs_folder(scale: str, data: str | Path | None = None) -> Path:
+    """Results of one scale; those with a folder of data lie in a folder of their own."""
+    return outputs_root() / (f"{scale}-data" if data else scale)
 
 
 def digest(value: Any) -> str:
@@ -95,13 +87,33 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         InputError: the folder cannot be written.
     """
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = (path.parent / f".{path.name}.lock").open("w")
+        lock.acquire()
     except OSError as error:
-        raise InputError(f"{path}: could not be locked: {error.strerror}") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        raise InputError(f"{path}: could not be locked: {error.strerror or error}") from error
+    try:
         for left in (*path.parent.glob(f".{path.name}.*.tmp"), *path.glob(".*.tmp")):
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
         yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def kept(folder: Path, done: Callable[[], bool] | None = None) -> Iterator[bool]:
+    """Make what a folder holds once: whether it is missing, and is to be made inside the block.
+
+    A second process that wants the same waits here, and then finds it done.
+
+    Args:
+        folder: gets the results; its name says all that they follow from.
+        done: whether they are there; without it, whether there are `weights.safetensors`.
+    """
+    done = done or (folder / "weights.safetensors").exists
+    if done():
+        yield False
+    else:
+        with locked(folder):
+            yield not done()

@@ -117,8 +117,8 @@ def predict_files(
 
 def _trained(row: str, scale: str, seed: int, device: str) -> _Model:
     """A network of the tables, trained now if it is not trained yet."""
-    run = experiments.run(row, scale, seed, device=device)
-    scale_mm, lengths = run.metrics["scale_mm"], mean_limb_lengths()
+    run = experiments.run(row, experiments.Setting(scale, seed, device=device))
+    scale_mm, lengths = run.metrics[run.row.home]["scale_mm"], mean_limb_lengths()
 
     def pose(points: Tensor, depth: Tensor, intrinsics: Tensor) -> Tensor:
         return lift(points, depth * scale_mm, intrinsics, lengths)

@@ -17,9 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ordlib import experiments, reconstruction
+from ordlib import experiments
 from ordlib.errors import InputError
-from ordlib.experiments import Run
+from ordlib.experiments import Run, Setting
+from ordlib.experiments.components import component
 from ordlib.files import outputs_folder, outputs_root, replacing
 from ordlib.networks import PoseEstimator, ReconstructionNet, VolumeNet
 from ordlib.scales import SCALES, get_scale
@@ -85,13 +86,12 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
 
 
-def save(run: Run, component: ReconstructionNet, mocap: str | None = None) -> Weights:
+def save(run: Run, component: ReconstructionNet) -> Weights:
     """Write the weights of a finished run and of the component behind it.
 
     Args:
         run: of the row `ROW`.
-        component: of the same scale and seed, see `reconstruction.component`.
-        mocap: folder of BVH files that the poses came from.
+        component: of the same setting, see `experiments.components`.
 
     Raises:
         InputError: another row; weights that half precision cannot hold; a folder that cannot be
@@ -99,16 +99,16 @@ def save(run: Run, component: ReconstructionNet, mocap: str | None = None) -> We
     """
     if run.row.id != ROW:
         raise InputError(f"run: expected one of {ROW}, found {run.row.id}")
-    folder = _folder(run.scale.name, mocap)
+    folder = run.setting.folder / "weights"
     scale = run.scale
-    owner = dict(zip(_OWNER, (ROW, scale.name, run.seed, run.folder.name), strict=True))
+    owner = dict(zip(_OWNER, (ROW, scale.name, run.setting.seed, run.folder.name), strict=True))
     sizes = {name: getattr(scale, name) for name in ("features", "levels", "depth_bins")}
     sizes |= {"stacks": run.row.stacks, "image_size": scale.image_size}
     first = component.first
     shape = {"width": first[0].out_features, "units": len(component.units), "dropout": first[3].p}
     _write(folder / CONVNET, run.network(), {**owner, "sizes": sizes})
     _write(folder / COMPONENT, component, {**owner, "sizes": shape})
-    return find(scale.name, mocap)
+    return find(scale.name, run.setting.data)
 
 
 def _write(path: Path, network: nn.Module, config: dict[str, Any]) -> None:
@@ -125,26 +125,26 @@ def _small(value: Tensor) -> Tensor:
     return value.half() if value.ndim > 1 else value
 
 
-def find(scale: str | None = None, mocap: str | None = None) -> Weights:
+def find(scale: str | None = None, data: str | None = None) -> Weights:
     """Which weights there are, without reading them.
 
     Args:
         scale: name of a scale; None for the largest one that has weights, `smoke` left out.
-        mocap: folder of BVH files that the poses came from.
+        data: folder of data that the runs learned from.
 
     Raises:
         InputError: unknown scale, no weights, or files that are damaged or not of one run.
     """
     names = [name for name in reversed(SCALES) if name != "smoke"]
     if scale is None:
-        present = [name for name in names if (_folder(name, mocap) / CONVNET).exists()]
+        present = [name for name in names if (_folder(name, data) / CONVNET).exists()]
         if not present:
             raise InputError(
                 f"{outputs_root()}: expected SCALE/weights of {', '.join(names)}, found none;"
                 " `make reproduce ONLY=15` writes them"
             )
         scale = present[0]
-    folder = _folder(get_scale(scale).name, mocap)
+    folder = _folder(get_scale(scale).name, data)
     configs = [_config(folder / name, scale) for name in (CONVNET, COMPONENT)]
     owners = [tuple(config[key] for key in _OWNER) for config in configs]
     if owners[0] != owners[1] or owners[0][1] != scale:
@@ -153,8 +153,8 @@ def find(scale: str | None = None, mocap: str | None = None) -> Weights:
     return Weights(folder, *owners[0][:3], *(config["sizes"] for config in configs))
 
 
-def _folder(scale: str, mocap: str | None) -> Path:
-    return outputs_folder(scale, mocap) / "weights"
+def _folder(scale: str, data: str | None) -> Path:
+    return outputs_folder(scale, data) / "weights"
 
 
 def _config(path: Path, scale: str) -> dict[str, Any]:
@@ -179,36 +179,31 @@ def _unusable(path: Path, scale: str, error: Exception) -> InputError:
     )
 
 
-def load(scale: str | None = None, mocap: str | None = None) -> PoseEstimator:
+def load(scale: str | None = None, data: str | None = None) -> PoseEstimator:
     """The full method from its weights, in evaluation mode on the CPU; see `find`.
 
     Raises:
         InputError: as `find`.
     """
-    return find(scale, mocap).estimator()
+    return find(scale, data).estimator()
 
 
-def is_ready(scale: str, seed: int, mocap: str | None = None) -> bool:
+def is_ready(setting: Setting) -> bool:
     """Whether `renew` gives weights of this seed without training the ConvNet.
 
-    Kept weights with motion capture do not count: they may come from another folder.
+    Kept weights do not count where there is a folder of data: they may come from another one.
     """
-    if experiments.is_done(ROW, scale, seed, mocap, "32-true"):
+    if Run(experiments.get_row(ROW), setting).done:
         return True
-    kept = not mocap and (_folder(scale, None) / CONVNET).exists()
-    return kept and find(scale).seed == seed
+    kept = not setting.data and (_folder(setting.scale, None) / CONVNET).exists()
+    return kept and find(setting.scale).seed == setting.seed
 
 
-def renew(scale: str, seed: int, device: str = "auto", mocap: str | None = None) -> Weights:
+def renew(setting: Setting) -> Weights:
     """Write the weights of the finished run, where there is one; and say which weights there are.
-
-    Args:
-        scale, seed, device, mocap: as for `experiments.run`.
 
     Raises:
         InputError: as `find` and `experiments.run`.
     """
-    if experiments.is_done(ROW, scale, seed, mocap, "32-true"):
-        run = experiments.run(ROW, scale, seed, device=device, mocap=mocap)
-        return save(run, reconstruction.component(scale, seed, device, mocap), mocap)
-    return find(scale, mocap)
+    run = Run(experiments.get_row(ROW), setting)
+    return save(run, component(setting)) if run.done else find(setting.scale, setting.data)

@@ -6,7 +6,7 @@ their order and little of their values, since that is what a ConvNet trained on 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import roma
@@ -14,15 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from ordlib import metrics, synthetic
+from ordlib import metrics
 from ordlib.camera import project
 from ordlib.datasets import mocap as mocap_files
-from ordlib.distributed import resolve_device
 from ordlib.errors import InputError, require_shape
-from ordlib.files import VERSION, digest, locked, outputs_folder
 from ordlib.losses import pose_loss
 from ordlib.networks import ReconstructionNet
-from ordlib.scales import check_seed, get_scale
 from ordlib.skeleton import H36M17
 from ordlib.synthetic.domains import DOMAINS, Domain, Split, generator
 from ordlib.synthetic.people import sample_limb_lengths
@@ -31,8 +28,6 @@ from ordlib.synthetic.views import CameraSpec, film
 from ordlib.training import (
     OPTIMIZERS,
     learning_rate_factor,
-    load_weights,
-    save_weights,
     single_thread,
 )
 
@@ -290,44 +285,6 @@ def fit(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return network.eval()
-
-
-def component(
-    scale: str,
-    seed: int,
-    device: str = "auto",
-    mocap: str | None = None,
-    domain: str = "studio",
-) -> ReconstructionNet:
-    """The component of a scale, trained on a domain's training people: read if it is done.
-
-    Args:
-        scale: a name in `CONFIGS`.
-        seed: of skeletons, weights and noise.
-        device: where to train it.
-        mocap, domain: see `training_skeletons`.
-
-    Returns:
-        The network in evaluation mode, on the CPU.
-
-    Raises:
-        InputError: unknown scale, device or domain; no seed; weights that are damaged.
-    """
-    get_scale(scale)
-    check_seed(seed)
-    _training_split(domain, "train")
-    config, place = CONFIGS[scale], resolve_device(device)
-    key = digest([asdict(config), VERSION, synthetic.fingerprint(mocap)])
-    folder = outputs_folder(scale, mocap) / "runs" / f"reconstruction-{domain}-seed{seed}-{key}"
-    path = folder / "weights.safetensors"
-    if not path.exists():
-        with locked(folder):  # a second process waits here, and then finds it done
-            if not path.exists():
-                skeletons = training_skeletons(config.skeletons, seed, domain=domain, mocap=mocap)
-                save_weights(path, fit(skeletons, config, seed, place), folder.name)
-    network = ReconstructionNet(len(H36M17), config.width, dropout=config.dropout)
-    load_weights(path, network, folder.name)
     return network.eval()
 
 

@@ -98,7 +98,8 @@ def get_scale(name: str) -> Scale:
     return SCALES[name]
 
 
-def check_seed(seed: int) -> None:
-    """Raises InputError for a seed that is not between 0 and 2^32 - 1."""
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed: expected a whole number from 0 to {2**32 - 1}, found {seed}")
+def check_seed(seed: int | str) -> int:
+    """The seed as a number, also from its digits. Raises InputError beyond 0 to 2^32 - 1."""
+    if not (text := str(seed)).isdecimal() or int(text) >= 2**32:
+        raise InputError(f"seed: expected a whole number from 0 to {2**32 - 1}, found {seed!r}")
+    return int(text)

@@ -14,12 +14,11 @@ from scipy.spatial.transform import Rotation
 from ordlib import experiments, metrics, reconstruction
 from ordlib.datasets.npz import TRUST
 from ordlib.errors import InputError
-from ordlib.experiments import Run, ablations, published, results
+from ordlib.experiments import Run, Setting, ablations, published, results
 from ordlib.experiments.ablations import KEYPOINTS, ORDINAL, REC, ROWS, STUDIO, Truth
 from ordlib.experiments.evaluation import lift
 from ordlib.reconstruction import CONFIGS
 from ordlib.relations import relations_from_depth
-from ordlib.scales import get_scale
 from ordlib.skeleton import H36M17
 from ordlib.synthetic import DOMAINS
 
@@ -63,9 +62,17 @@ def made_run(row: str, folder: Path, known: Truth, off_px: float, factor: float)
     }
     folder = folder / row.replace("/", "-")
     folder.mkdir()
-    for name in ("predictions", "predictions-shift"):
-        save_file({k: v.contiguous() for k, v in tensors.items()}, folder / f"{name}.safetensors")
-    return Run(experiments.ROWS[row], get_scale("smoke"), 0, folder)
+    for domain in ("studio", "shift"):
+        path = folder / f"predictions-{domain}.safetensors"
+        save_file({k: v.contiguous() for k, v in tensors.items()}, path)
+    return run_in(folder, row)
+
+
+def run_in(folder: Path, row: str, data: str | None = None) -> Run:
+    """A run whose files lie in a folder of the test."""
+    run = Run(experiments.ROWS[row], Setting("smoke", data=data, device="cpu"))
+    run.__dict__["folder"] = folder  # where cached_property keeps it
+    return run
 
 
 def made_runs(folder: Path, known: Truth, *settings: tuple[float, float]) -> dict[str, list[Run]]:
@@ -99,9 +106,9 @@ def test_errors_in_the_plane_and_in_depth_are_told_apart(known: Truth) -> None:
 
 
 def test_truth_and_measures_agree_with_what_evaluation_stored(outputs: Path) -> None:
-    run = experiments.run(KEYPOINTS, "smoke", device="cpu")
+    run = experiments.run(KEYPOINTS, Setting("smoke", device="cpu"))
     for domain in ("studio", "shift"):
-        known, stored = ablations.truth(run, domain), run.on(domain)
+        known, stored = ablations.truth(run, domain), run.predictions(domain)
         assert not known.joints_mm[:, 0].any()
         found = ablations.convnet(run, domain, known)
         for name in ("mpjpe", "reconstruction_error", "depth_error", "ordinal_accuracy"):
@@ -192,9 +199,9 @@ def test_truth_of_humaneva_scores_what_was_measured(tmp_path: Path, monkeypatch)
     joints[1:, 14] = joints[1:, 1] + (0.1, 0.1, -0.05)
     humaneva_files.save_archives(tmp_path, table)
     humaneva_files.save_all_images(tmp_path)
-    run = Run(experiments.ROWS["table6/duo"], get_scale("smoke"), 0, tmp_path)
+    run = run_in(tmp_path, "table6/duo", str(tmp_path))
     with pytest.warns(UserWarning, match="the head lies at the chest in 2 of 3 frames"):
-        known = ablations.truth(run, "duo", data=str(tmp_path))
+        known = ablations.truth(run, "duo")
     assert known.scored is not None
     assert known.scored.sum(-1).bincount().tolist()[14:] == [2 * 3, len(known.joints_mm) - 2 * 3]
     assert (known.meta["subject"][known.scored.sum(-1) == 14] == "S3").all()
@@ -207,7 +214,7 @@ def test_truth_of_humaneva_scores_what_was_measured(tmp_path: Path, monkeypatch)
 
 @pytest.mark.parametrize("domain", ["wild", "duo", "nowhere"])
 def test_truth_is_refused_where_there_is_none(domain, outputs) -> None:
-    run = Run(experiments.ROWS[KEYPOINTS], get_scale("smoke"), 0, outputs)
+    run = run_in(outputs, KEYPOINTS)
     with pytest.raises(InputError, match=r"domain: expected one with 3D truth.*found"):
         ablations.truth(run, domain)
 
@@ -234,14 +241,14 @@ def test_given_the_truth_only_the_other_error_is_left(known: Truth, tmp_path: Pa
 def test_a_gain_of_one_kind_has_one_source(known, tmp_path, before, after, by) -> None:
     first = made_run(STUDIO, tmp_path, known, *before)
     # the same directions of the 2D errors, so that they shrink and do not change
-    points = known.keypoints_px + (first.predictions["keypoints_px"] - known.keypoints_px) * (
+    points = known.keypoints_px + (first.predictions()["keypoints_px"] - known.keypoints_px) * (
         after[0] / max(before[0], 1e-9)
     )
-    second = Run(experiments.ROWS[KEYPOINTS], get_scale("smoke"), 0, tmp_path / "second")
+    second = run_in(tmp_path / "second", KEYPOINTS)
     pose = known.lifted(points, known.depth_mm * after[1])
     second.folder.mkdir()
     tensors = {"joints_mm": pose.contiguous(), "keypoints_px": points.contiguous()}
-    save_file(tensors, second.folder / "predictions.safetensors")
+    save_file(tensors, second.folder / "predictions-studio.safetensors")
     found = ablations.sources(first, second, "studio", known)
     other = "depth" if by == "2d" else "2d"
     for metric in ("mpjpe", "pck3d"):

@@ -9,8 +9,8 @@ from scipy import stats
 
 from ordlib.annotation import PERFECT, annotate
 from ordlib.errors import InputError
-from ordlib.experiments import beyond
-from ordlib.experiments.beyond import CHOSEN, Lifters, Setting, Size
+from ordlib.experiments import Setting, beyond
+from ordlib.experiments.beyond import CHOSEN, Lifters, Size, Study
 from ordlib.experiments.evaluation import lift
 from ordlib.relations import relations_from_depth
 from ordlib.skeleton import H36M17, LSP14_IN_H36M17
@@ -18,10 +18,12 @@ from ordlib.skeleton import H36M17, LSP14_IN_H36M17
 JOINTS = list(LSP14_IN_H36M17)
 RANKING = CHOSEN["ranking"]
 
+SMOKE = Setting("smoke", device="cpu")
+
 
 @pytest.fixture(scope="module")
 def world():
-    return beyond.make_world("smoke", 3)
+    return beyond.make_world(replace(SMOKE, seed=3))
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +73,13 @@ def test_result_depends_on_the_world_and_the_setting_alone(world):
     first = _parameters(world, RANKING)
     torch.manual_seed(2)
     assert _same(first, _parameters(world, RANKING))
-    assert _same(first, _parameters(beyond.make_world("smoke", 3), RANKING))
+    assert _same(first, _parameters(beyond.make_world(replace(SMOKE, seed=3)), RANKING))
     assert not _same(first, _parameters(world, CHOSEN["likelihood"]))
-    assert not _same(first, _parameters(beyond.make_world("smoke", 4), RANKING))
+    assert not _same(first, _parameters(beyond.make_world(replace(SMOKE, seed=4)), RANKING))
 
 
 def test_no_weight_is_no_supervision(world):
-    none = _parameters(world, Setting())
+    none = _parameters(world, Study())
     assert _same(none, _parameters(world, replace(RANKING, weight=0.0)))
     assert not _same(none, _parameters(world, RANKING))
     assert not _same(none, _parameters(world, CHOSEN["limbs"]))
@@ -184,10 +186,10 @@ def test_interval_is_that_of_a_t_test():
 
 
 def test_learning_lowers_the_error(world):
-    small = beyond.make_world("smoke", 5)
+    small = beyond.make_world(replace(SMOKE, seed=5))
     longer = replace(small, size=Size(small.size.people, small.size.tests, steps=150, seeds=2))
     none = beyond.measure(
-        small, beyond.train(replace(small, size=replace(small.size, steps=0)), Setting())
+        small, beyond.train(replace(small, size=replace(small.size, steps=0)), Study())
     )
     taught = beyond.measure(longer, beyond.train(longer, RANKING))
     assert (taught["accuracy"] > none["accuracy"] + 0.1).all()
@@ -206,8 +208,3 @@ def test_learning_lowers_the_error(world):
 def test_bad_settings_are_named(change, message):
     with pytest.raises(InputError, match=message):
         replace(RANKING, **change)
-
-
-def test_unknown_scale_is_named():
-    with pytest.raises(InputError, match="scale: expected one of"):
-        beyond.make_world("tiny")

@@ -9,6 +9,7 @@ import pytest
 from ordlib.cli import main
 from ordlib.distributed import resolve_device
 from ordlib.errors import InputError
+from ordlib.experiments import Setting
 
 
 @pytest.fixture
@@ -58,13 +59,11 @@ def test_module_runs_as_a_program():
         (["reproduce", "--device", "tpu"], "cpu"),
         (["train", "table9/x"], "one of table1/depth/weak, "),
         (["train", "table1/depth/weak", "--device", "cuda:99"], "found 'cuda:99'"),
-        (["train", "table1/depth/weak", "--mocap", "nowhere"], "found no folder nowhere"),
         (
             ["train", "table1/depth/weak", "--data", "nowhere"],
             "folder of data sets, found nothing",
         ),
         (["reproduce", "--data", "ordlib"], "LSP + MPII Ordinal: ordinal.mat"),
-        (["tables", "--data", "here", "--mocap", "there"], "expected none beside real data"),
         (["tables", "--scale", "smoke"], "make reproduce SCALE=smoke"),
         (["predict", "a.png", "b.png", "--box", "1", "2", "3"], "expected one image, found 2"),
     ],
@@ -96,8 +95,7 @@ def test_train_passes_everything_on(trained, outputs, capsys):
     rows = ["table1/depth/full", "table1/depth/weak"]
     options = ["--scale", "smoke", "--seed", "3", "--device", "cpu", "--jobs", "2", "--compile"]
     assert main(["train", *rows, *options]) == 0
-    told = {"device": "cpu", "mocap": None, "data": None, "precision": "32-true", "jobs": 2}
-    assert trained == [(rows, "smoke", [3], told | {"compile": True})]
+    assert trained == [(rows, [Setting("smoke", 3, device="cpu", compile=True)], 2, {})]
     assert str(outputs / "smoke" / "runs") in capsys.readouterr().out
 
 

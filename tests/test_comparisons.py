@@ -19,7 +19,6 @@ from ordlib.experiments.evaluation import predict
 from ordlib.networks import ReconstructionNet
 from ordlib.reconstruction import CONFIGS
 from ordlib.relations import relations_from_depth
-from ordlib.scales import get_scale
 from ordlib.synthetic import DOMAINS
 from ordlib.synthetic.actions import H36M_ACTIONS
 
@@ -39,7 +38,7 @@ def outputs(tmp_path_factory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def detector(outputs: Path) -> Run:
-    return experiments.run("table6/ordinal", "smoke", device="cpu")
+    return experiments.run("table6/ordinal", experiments.Setting("smoke", device="cpu"))
 
 
 def known_for(number: int, seed: int = 0) -> Truth:
@@ -77,10 +76,12 @@ def made_runs(number: int, folder: Path, truths: list[Truth]) -> dict[str, list[
             }
             where = folder / f"{number}-{place}-{seed}"
             where.mkdir()
-            name = "predictions" if spec.home == domain else f"predictions-{domain}"
+            name = f"predictions-{domain}"
             stored = {k: v.contiguous() for k, v in tensors.items()}
             save_file(stored, where / f"{name}.safetensors")
-            runs[row].append(Run(spec, get_scale("smoke"), seed, where))
+            run = Run(spec, experiments.Setting("smoke", seed, device="cpu"))
+            run.__dict__["folder"] = where  # where cached_property keeps it
+            runs[row].append(run)
     return runs
 
 
@@ -163,7 +164,7 @@ def test_means_agree_with_grouping_by_pandas(number: int, tmp_path: Path) -> Non
     judge = {4: metrics.mpjpe, 7: metrics.pck3d}.get(number, metrics.reconstruction_error)
     frames = []
     for run, known in zip(runs[method.network], truths, strict=True):
-        pose = run.on(comparisons.DOMAINS[number])["joints_mm"]
+        pose = run.predictions(comparisons.DOMAINS[number])["joints_mm"]
         error = judge(pose, known.joints_mm) * (100 if number == 7 else 1)
         frames.append(pd.DataFrame({"seed": run.seed, "error": error.numpy(), **known.meta}))
     frame = pd.concat(frames)
@@ -244,13 +245,15 @@ def test_poses_take_depths_only_where_the_method_has_them(tmp_path: Path) -> Non
     _, runs, truths, behind = collected(4, tmp_path)
     lifted, own = METHODS[4][2], METHODS[4][3]
     run = runs[own.network][0]
-    stored, (network,) = run.predictions, behind[own.row]
+    stored, (network,) = run.predictions(), behind[own.row]
     pose = comparisons.poses(own, run, "studio", network)
     torch.testing.assert_close(
         pose, reconstruction.reconstruct(network, stored["keypoints_px"], stored["depth"])
     )
     flat = comparisons.poses(lifted, run, "studio", network)
-    save_file(stored | {"depth": -stored["depth"]}, run.folder / "predictions.safetensors")
+    save_file(
+        stored | {"depth": -stored["depth"]}, run.folder / f"predictions-{run.row.home}.safetensors"
+    )
     assert not torch.allclose(pose, comparisons.poses(own, run, "studio", network))
     torch.testing.assert_close(flat, comparisons.poses(lifted, run, "studio", network))
     assert torch.equal(comparisons.poses(METHODS[4][0], run, "studio"), stored["joints_mm"])
@@ -376,7 +379,7 @@ def test_no_more_images_than_allowed_are_looked_at(detector: Run, monkeypatch) -
 
 
 def test_the_lifter_is_trained_once_and_read_again(detector: Run, monkeypatch) -> None:
-    first = detected.lifter(detector, "cpu")
+    first = detected.lifter(detector)
     (path,) = detector.folder.parent.glob("lifting-duo-seed0-*/weights.safetensors")
     written = path.stat().st_mtime_ns
 
@@ -384,7 +387,7 @@ def test_the_lifter_is_trained_once_and_read_again(detector: Run, monkeypatch) -
         raise AssertionError("trained again")
 
     monkeypatch.setattr(detected, "fit", refuse)
-    again = detected.lifter(detector, "cpu")
+    again = detected.lifter(detector)
     assert path.stat().st_mtime_ns == written and not again.training
     assert all(
         torch.equal(a, b)
@@ -392,7 +395,7 @@ def test_the_lifter_is_trained_once_and_read_again(detector: Run, monkeypatch) -
     )
     path.write_bytes(b"no weights")
     with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights of a Recon"):
-        detected.lifter(detector, "cpu")
+        detected.lifter(detector)
     path.unlink()
 
 
@@ -418,15 +421,15 @@ def test_the_lifter_knows_no_depths_and_takes_errors_away() -> None:
 
 def test_small_runs_fill_a_table(detector: Run) -> None:
     runs = {
-        "table6/duo": [experiments.run("table6/duo", "smoke", device="cpu")],
+        "table6/duo": [experiments.run("table6/duo", experiments.Setting("smoke", device="cpu"))],
         detector.row.id: [detector],
     }
-    behind = comparisons.networks(6, runs, "cpu")
+    behind = comparisons.networks(6, runs)
     assert set(behind) == {"table6/lifting", "table6/ordinal+rec"}
     truths = [ablations.truth(detector, "duo")]
     assert set(truths[0].meta["subject"]) == {"S1", "S2", "S3"}
     values = comparisons.collect(6, runs, truths, behind)
     table = comparisons.table(6, values).set_index(["row", "column"])["reproduced"]
-    stored = runs["table6/duo"][0].predictions["reconstruction_error"].mean()
+    stored = runs["table6/duo"][0].predictions()["reconstruction_error"].mean()
     assert table["table6/duo", "Avg"] == pytest.approx(stored.item(), rel=1e-4)
     assert len(comparisons.judge(6, values)) == 3

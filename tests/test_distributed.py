@@ -95,11 +95,12 @@ def test_a_row_is_trained_by_all_and_written_once(outputs: Path, monkeypatch) ->
     options = ("--scale", "smoke", "--device", "cpu")
     done = torchrun("-m", "ordlib", "train", "table2/ordinal", *options)
     assert done.returncode == 0, done.stderr
-    monkeypatch.setattr(experiments, "_train_and_evaluate", None)
-    found = experiments.run("table2/ordinal", "smoke", device="cpu")
-    assert len(found.log) == found.row.steps(found.scale) and found.metrics["mpjpe"] > 0
+    smoke = experiments.Setting("smoke", device="cpu")
+    monkeypatch.setattr(experiments.runs, "_train", None)
+    found = experiments.run("table2/ordinal", smoke)
+    assert len(found.log) == found.row.steps(found.scale) and found.metrics["studio"]["mpjpe"] > 0
     assert not (found.folder / "checkpoint.safetensors").exists()
-    begun = experiments.run("table1/volume2/full", "smoke", device="cpu")
+    begun = experiments.run("table1/volume2/full", smoke)
     folders = {path for path in found.folder.parent.iterdir() if path.is_dir()}
     assert folders == {found.folder, begun.folder}
 

@@ -13,11 +13,11 @@ import pytest
 import threedhp_files
 import torch
 
-from ordlib import experiments
 from ordlib.datasets.npz import TRUST
 from ordlib.errors import InputError
-from ordlib.experiments import ablations, get_row, is_done, results, run, run_folder
+from ordlib.experiments import Run, Setting, ablations, get_row, results, run, runs, train
 from ordlib.experiments import roles as domains
+from ordlib.experiments.components import component
 from ordlib.experiments.reproduce import left_out, reproduce
 from ordlib.metrics import mpjpe
 from ordlib.synthetic.dataset import SyntheticDataset
@@ -30,7 +30,6 @@ def trusted(monkeypatch) -> None:
 
 
 FULL, ORDINAL = "table1/volume2/full", "table2/ordinal"
-NEW = (None, "32-true", False)
 
 pytestmark = [
     # what small fabricated sets lack, which their loaders say
@@ -61,45 +60,39 @@ def data(tmp_path: Path) -> Path:
 
 def again(data: Path) -> str:
     """The folder as it is now; where things lie is looked up once in a process."""
-    domains.locate.cache_clear()
+    domains._recognised.cache_clear()
     return str(data)
 
 
-@pytest.fixture
-def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(*arguments: object) -> None:
-        raise AssertionError("trained")
-
-    monkeypatch.setattr(experiments, "train_network", train)
+def smoke(data: Path | str) -> Setting:
+    return Setting("smoke", data=str(data), device="cpu")
 
 
 @pytest.mark.parametrize("row", [FULL, ORDINAL])
 def test_a_row_learns_from_real_data_and_is_found_again(data, outputs, monkeypatch, row) -> None:
-    first = run(row, "smoke", device="cpu", data=str(data))
+    first = run(row, smoke(data))
     assert first.folder.parent == outputs / "smoke-data" / "runs"
     assert not (outputs / "smoke").exists(), "nothing was rendered"
     config = json.loads((first.folder / "config.json").read_text())
-    learned = {"studio": "human36m"} | ({"wild": "lsp_mpii_ordinal"} if row == ORDINAL else {})
-    assert {role: facts["name"] for role, facts in config["data"].items()} == learned
-    tested = {role: facts["name"] for role, facts in config["tested"].items()}
-    assert tested == {"studio": "human36m", "shift": "mpi_inf_3dhp"}
-    for domain in tested:
-        truth = ablations.truth(first, domain, data=str(data))
-        error = mpjpe(first.on(domain)["joints_mm"], truth.joints_mm)
-        torch.testing.assert_close(error, first.on(domain)["mpjpe"], atol=0.01, rtol=1e-4)
-    assert len(first.predictions["mpjpe"]) == 2 * 2 * 2
-    joints, actions = results.truth(first, data=str(data))
+    assert set(config["data"]) == {"studio"} | ({"wild"} if row == ORDINAL else set())
+    assert set(config["tested"]) == {"studio", "shift"}
+    for domain in config["tested"]:
+        truth = ablations.truth(first, domain)
+        error = mpjpe(first.predictions(domain)["joints_mm"], truth.joints_mm)
+        torch.testing.assert_close(error, first.predictions(domain)["mpjpe"], atol=0.01, rtol=1e-4)
+    assert len(first.predictions()["mpjpe"]) == 2 * 2 * 2
+    joints, actions = results.truth(first)
     assert joints.shape == (8, 17, 3) and set(actions) == {"Eating"}
-    assert is_done(row, "smoke", 0, *NEW, str(data))
-    monkeypatch.setattr(experiments, "_train_and_evaluate", None)
-    assert run(row, "smoke", device="cpu", data=str(data)).metrics == first.metrics
+    assert Run(get_row(row), smoke(data)).done
+    monkeypatch.setattr(runs, "_train", None)
+    assert run(row, smoke(data)).metrics == first.metrics
 
 
 def test_decoding_ahead_changes_nothing(data, outputs, monkeypatch) -> None:
     weights = []
     for threads in (4, 0):
-        monkeypatch.setattr(experiments, "_AHEAD", threads)
-        folder = run(ORDINAL, "smoke", device="cpu", data=str(data)).folder
+        monkeypatch.setattr(runs, "_AHEAD", threads)
+        folder = run(ORDINAL, smoke(data)).folder
         weights.append((folder / "weights.safetensors").read_bytes())
         shutil.rmtree(folder)
     assert weights[0] == weights[1]
@@ -108,25 +101,25 @@ def test_decoding_ahead_changes_nothing(data, outputs, monkeypatch) -> None:
 def test_a_test_set_that_comes_later_costs_no_training(data, outputs, monkeypatch) -> None:
     place, away = data / "3dhp", data.parent / "3dhp"
     shutil.move(place, away)
-    alone = run(FULL, "smoke", device="cpu", data=again(data))
-    assert alone.row.domains == ("studio",) and "shift" not in alone.metrics
+    alone = run(FULL, smoke(again(data)))
+    assert set(alone.tests) == set(alone.metrics) == {"studio"}
     with pytest.raises(InputError, match="domain: table1/volume2/full has studio, found 'shift'"):
-        alone.on("shift")
+        alone.predictions("shift")
     shutil.move(away, place)
-    assert not is_done(FULL, "smoke", 0, *NEW, again(data))
-    monkeypatch.setattr(experiments, "train_network", None)
-    both = run(FULL, "smoke", device="cpu", data=str(data))
+    assert not Run(get_row(FULL), smoke(again(data))).done
+    monkeypatch.setattr(runs, "train_network", None)
+    both = run(FULL, smoke(data))
     assert both.folder == alone.folder and both.metrics["shift"]["pck3d"] >= 0
-    assert torch.equal(both.predictions["mpjpe"], alone.predictions["mpjpe"])
+    assert torch.equal(both.predictions()["mpjpe"], alone.predictions()["mpjpe"])
 
 
 def test_a_row_never_learns_from_both_kinds(data, outputs) -> None:
     shutil.rmtree(data / "in the wild")
     folder = again(data)
     with pytest.raises(InputError, match=r"expected LSP \+ MPII Ordinal \(wild\) in .*table2/ord"):
-        run(ORDINAL, "smoke", device="cpu", data=folder)
+        run(ORDINAL, smoke(folder))
     with pytest.raises(InputError, match=r"expected HumanEva-I \(duo\) and LSP \+ MPII"):
-        experiments.train(["table6/ordinal"], "smoke", device="cpu", data=folder)
+        train(["table6/ordinal"], [smoke(folder)])
     assert not outputs.exists()
     described = domains.describe(folder)
     assert described["played by"].to_dict() == {
@@ -144,8 +137,7 @@ def test_a_row_never_learns_from_both_kinds(data, outputs) -> None:
 def test_a_split_that_the_real_set_lacks_is_not_filled(data) -> None:
     with pytest.raises(InputError, match=r"LSP \+ MPII Ordinal \(wild\) has train, found 'val'"):
         domains.load("wild", "val", "smoke", 0, data=str(data))
-    row = domains.playable(get_row("choice/mixed/keypoints"), str(data))
-    assert row.domains == ("studio",)
+    assert set(domains.tests(get_row("choice/mixed/keypoints"), str(data))) == {"studio"}
 
 
 def test_humaneva_is_read_once_its_archives_are_named(data, monkeypatch) -> None:
@@ -163,9 +155,9 @@ def test_a_key_follows_from_what_is_in_the_files(data, tmp_path) -> None:
     row = get_row(ORDINAL)
 
     def key(folder: Path) -> str:
-        return run_folder(row, "smoke", 0, *NEW, again(folder)).name
+        return Run(row, smoke(again(folder))).folder.name
 
-    first, stand_in = key(data), run_folder(row, "smoke", 0, None, "32-true").name
+    first, stand_in = key(data), Run(row, Setting("smoke", device="cpu")).folder.name
     assert first != stand_in
     moved = tmp_path / "elsewhere" / "data"
     shutil.copytree(data, moved)
@@ -178,20 +170,20 @@ def test_a_key_follows_from_what_is_in_the_files(data, tmp_path) -> None:
     assert changed != first
     ordinal.unlink()
     assert key(moved) not in (first, changed)
-    assert run_folder(row, "smoke", 0, None, "32-true").name == stand_in
+    assert Run(row, Setting("smoke", device="cpu")).folder.name == stand_in
 
 
 def test_the_component_learns_from_real_poses(data, outputs, monkeypatch) -> None:
-    stand_in = domains.component("smoke", 0, "cpu")
-    real = domains.component("smoke", 0, "cpu", data=str(data))
+    stand_in = component(Setting("smoke", device="cpu"))
+    real = component(smoke(data))
     assert not torch.equal(*(next(network.parameters()) for network in (stand_in, real)))
     monkeypatch.setattr("ordlib.reconstruction.fit", None)
-    found = domains.component("smoke", 0, "cpu", data=str(data))
+    found = component(smoke(data))
     assert torch.equal(*(next(network.parameters()) for network in (found, real)))
     with pytest.raises(InputError, match=r"3D poses to learn from, found 'wild'"):
-        domains.component("smoke", 0, "cpu", domain="wild", data=str(data))
+        component(smoke(data), "wild")
     with pytest.raises(InputError, match=r"expected HumanEva-I \(duo\)"):
-        domains.component("smoke", 0, "cpu", domain="duo", data=str(data))
+        component(smoke(data), "duo")
 
 
 def test_folders_without_data_sets(tmp_path, data, outputs) -> None:
@@ -207,8 +199,6 @@ def test_folders_without_data_sets(tmp_path, data, outputs) -> None:
     with pytest.raises(InputError, match=r"expected one or more of Human3\.6M.*found MPII alone"):
         domains.data_folder(annot.parent)
     assert domains.data_folder("") is None
-    with pytest.raises(InputError, match="mocap: expected none beside real data sets"):
-        run_folder(get_row(FULL), "smoke", 0, "bvh", "32-true", data=str(data))
 
 
 NOTEBOOK = """# ---
@@ -223,25 +213,23 @@ NOTEBOOK = """# ---
 scale: str = "quick"  # size
 seed: int = 0  # of every draw
 device: str = "auto"  # where
-mocap: str = ""  # poses
-{}
+data: str = ""  # real data
 
 # %%
 {}
 """
-DATA = 'data: str = ""  # real data'
 
 
 def save_notebooks(folder: Path) -> Path:
     folder.mkdir()
     bodies = {
-        "01_method": ("", ""),
-        "02_table": (DATA, f"ROWS = ['{FULL}']\nprint(data)"),
-        "03_wild": (DATA, f"ROWS = ['{ORDINAL}']"),
-        "04_shift": (DATA, f"ROWS = ['{FULL}']\nROLES = ['shift']"),
+        "01_method": "",
+        "02_table": f"ROLES = []\nROWS = ['{FULL}']\nprint(data)",
+        "03_wild": f"ROLES = []\nROWS = ['{ORDINAL}']",
+        "04_shift": f"ROWS = ['{FULL}']\nROLES = ['shift']",
     }
-    for name, parts in bodies.items():
-        (folder / f"{name}.py").write_text(NOTEBOOK.format(*parts))
+    for name, body in bodies.items():
+        (folder / f"{name}.py").write_text(NOTEBOOK.format(body))
     return folder
 
 

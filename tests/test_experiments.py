@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ordlib import experiments
+from ordlib.batches import batch_indices
 from ordlib.errors import InputError
-from ordlib.experiments import (
-    ROWS,
-    batch_indices,
-    get_row,
-    is_done,
-    run,
-    run_folder,
-    train,
-    workers,
-)
+from ordlib.experiments import ROWS, Run, Setting, get_row, run, runs, train, workers
 from ordlib.experiments.published import table
 
 WEAK, FULL = "table1/volume1/weak", "table1/depth/full"
+SMOKE = Setting("smoke", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -49,29 +42,31 @@ def test_all_rows_of_table_1_are_there() -> None:
 
 
 def test_a_run_is_done_once_and_read_again(outputs: Path, monkeypatch) -> None:
-    first = run(WEAK, "smoke", device="cpu")
-    names = {"config.json", "log.csv", "metrics.json", "predictions.safetensors"}
+    first = run(WEAK, SMOKE)
+    names = {"config.json", "log.csv", "metrics.json", "predictions-studio.safetensors"}
     assert set(contents(first.folder)) == names | {"weights.safetensors"}
-    assert is_done(WEAK, "smoke", 0, None, "32-true")
-    monkeypatch.setattr(experiments, "_train_and_evaluate", None)
-    again = run(WEAK, "smoke", device="cpu")
+    assert Run(get_row(WEAK), SMOKE).done
+    monkeypatch.setattr(runs, "_train", None)
+    again = run(WEAK, SMOKE)
     assert again.metrics == first.metrics and again.folder == first.folder
-    assert again.metrics["mpjpe"] == pytest.approx(float(again.predictions["mpjpe"].mean()))
+    assert again.metrics["studio"]["mpjpe"] == pytest.approx(
+        float(again.predictions()["mpjpe"].mean())
+    )
     assert list(again.log.columns) == ["step", "heatmap", "rank"]
     config = json.loads((first.folder / "config.json").read_text())
     assert config["row"]["id"] == WEAK and config["seed"] == 0
 
 
 def test_two_trainings_and_side_by_side_trainings_agree(outputs: Path, monkeypatch) -> None:
-    alone = contents(run(WEAK, "smoke", device="cpu").folder)
-    run(FULL, "smoke", device="cpu")
+    alone = contents(run(WEAK, SMOKE).folder)
+    run(FULL, SMOKE)
     images = rendered(outputs)
     shutil.rmtree(outputs / "smoke")
-    train([WEAK, FULL], "smoke", device="cpu", jobs=2)
+    train([WEAK, FULL], [SMOKE], jobs=2)
     assert rendered(outputs) == images
-    both = contents(run(WEAK, "smoke", device="cpu").folder)
+    both = contents(run(WEAK, SMOKE).folder)
     assert both == alone
-    assert is_done(FULL, "smoke", 0, None, "32-true")
+    assert Run(get_row(FULL), SMOKE).done
 
 
 def rendered(outputs: Path) -> dict:
@@ -84,15 +79,15 @@ def test_the_network_of_a_run_gives_its_predictions(outputs: Path) -> None:
     from ordlib import synthetic
     from ordlib.experiments.evaluation import predict
 
-    result = run(WEAK, "smoke", device="cpu")
+    result = run(WEAK, SMOKE)
     test_set = synthetic.load("studio", "test", "smoke", 0)
     prediction, _ = predict(result.network(), test_set, result.scale.ranking_unit_mm)
-    torch.testing.assert_close(prediction.depth, result.predictions["depth"])
+    torch.testing.assert_close(prediction.depth, result.predictions()["depth"])
 
 
 def test_what_decides_a_result_is_in_the_name_of_its_folder(outputs: Path) -> None:
     folders = {
-        run_folder(get_row(row), scale, seed, None, precision)
+        Run(get_row(row), Setting(scale, seed, precision=precision, device="cpu")).folder
         for row in (WEAK, FULL)
         for scale in ("smoke", "quick")
         for seed in (0, 1)
@@ -102,27 +97,27 @@ def test_what_decides_a_result_is_in_the_name_of_its_folder(outputs: Path) -> No
 
 
 def test_an_interrupted_evaluation_is_finished_from_the_weights(outputs: Path) -> None:
-    first = run(FULL, "smoke", device="cpu")
+    first = run(FULL, SMOKE)
     before = contents(first.folder)
     (first.folder / "metrics.json").unlink()
-    (first.folder / "predictions.safetensors").unlink()
-    assert contents(run(FULL, "smoke", device="cpu").folder) == before
+    (first.folder / "predictions-studio.safetensors").unlink()
+    assert contents(run(FULL, SMOKE).folder) == before
 
 
 def test_damaged_weights_are_named(outputs: Path) -> None:
-    result = run(FULL, "smoke", seed=1, device="cpu")
+    result = run(FULL, replace(SMOKE, seed=1))
     weights = result.folder / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights"):
         result.network()
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "predictions.safetensors"])
+@pytest.mark.parametrize("name", ["metrics.json", "predictions-studio.safetensors"])
 def test_damaged_results_are_named(outputs: Path, name: str) -> None:
-    result = run(FULL, "smoke", seed=2, device="cpu")
+    result = run(FULL, replace(SMOKE, seed=2))
     (result.folder / name).write_bytes(b"{")
     with pytest.raises(InputError, match=f"{name}: expected results of a finished run"):
-        _ = result.metrics if name == "metrics.json" else result.predictions
+        _ = result.metrics if name == "metrics.json" else result.predictions()
 
 
 def test_a_worker_that_dies_ends_all_with_one_message(outputs: Path) -> None:
@@ -145,23 +140,33 @@ def test_every_epoch_shows_every_sample_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("wrong", "message"),
     [
-        (("table1/volume3/weak", "smoke"), "row: expected one of table1/depth/weak"),
-        ((WEAK, "large"), "scale: expected one of smoke, quick, desk, paper, found 'large'"),
+        ({"scale": "large"}, "scale: expected one of smoke, quick, desk, paper, found 'large'"),
+        ({"seed": -1}, "seed: expected a whole number from 0 to 4294967295, found -1"),
+        ({"seed": "one"}, "seed: .*, found 'one'"),
+        ({"seed": 1.5}, "seed: .*, found 1.5"),
+        ({"device": "abacus"}, "device: expected"),
+        ({"precision": "16"}, "precision: expected 32-true or bf16-mixed, found '16'"),
+        ({"data": "nowhere"}, "nowhere: expected a folder of data sets, found nothing"),
     ],
 )
-def test_unknown_names(outputs: Path, arguments: tuple[str, str], message: str) -> None:
+def test_bad_settings(wrong: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        run(*arguments, device="cpu")
-    with pytest.raises(InputError, match="seed: expected a whole number from 0"):
-        run(WEAK, "smoke", seed=-1, device="cpu")
-    with pytest.raises(InputError, match="device: expected"):
-        run(WEAK, "smoke", device="abacus")
+        Setting(**{"scale": "smoke", "device": "cpu"} | wrong)
+
+
+def test_unknown_row() -> None:
+    with pytest.raises(InputError, match="row: expected one of table1/depth/weak"):
+        run("table1/volume3/weak", SMOKE)
+
+
+def test_papermill_gives_seeds_as_text() -> None:
+    assert Setting("smoke", "3", "", "cpu") == replace(SMOKE, seed=3)  # type: ignore[arg-type]
 
 
 def test_predictions_are_tensors_without_code(outputs: Path) -> None:
-    result = run(WEAK, "smoke", device="cpu")
-    tensors = load_file(result.folder / "predictions.safetensors")
+    result = run(WEAK, SMOKE)
+    tensors = load_file(result.folder / "predictions-studio.safetensors")
     assert tensors["joints_mm"].shape == (48, 17, 3)
     assert all(torch.isfinite(t).all() for name, t in tensors.items() if name != "ordinal_accuracy")

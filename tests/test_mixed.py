@@ -9,13 +9,14 @@ from ordlib import experiments, synthetic
 from ordlib.camera import weak_perspective
 from ordlib.data import MixedBatch
 from ordlib.errors import InputError
-from ordlib.experiments import ROWS, run
+from ordlib.experiments import ROWS, Run, Setting, run, runs
 from ordlib.experiments.supervision import WILD, build, mixed_volume_losses, volume_losses
 from ordlib.losses import limb_loss
 from ordlib.scales import SCALES, get_scale
 from ordlib.volume import bin_centres_mm, expected_depth, marginals
 
 ROW = "table2/ordinal"
+SMOKE = Setting("smoke", device="cpu")
 LENGTHS = torch.linspace(100, 450, 16)
 
 
@@ -83,8 +84,8 @@ def test_the_weak_half_has_nothing_metric(batch, kind):
 
 def test_training_sees_studio_and_wild_alone(outputs, monkeypatch):
     """Neither `shift` nor a test subject is even loaded before the weights are final."""
-    run("table1/volume2/full", "smoke", device="cpu")  # what it begins with
-    loaded, trained, load = [], experiments.train_network, synthetic.load
+    run("table1/volume2/full", SMOKE)  # what it begins with
+    loaded, trained, load = [], runs.train_network, synthetic.load
 
     def recording(name, split, *sizes, **options):
         loaded.append((name, split))
@@ -95,23 +96,23 @@ def test_training_sees_studio_and_wild_alone(outputs, monkeypatch):
         assert loaded == [("studio", "train"), ("wild", "train")]
         return trained(network, batch_at, *rest)
 
-    monkeypatch.setattr(experiments, "train_network", train)
+    monkeypatch.setattr(runs, "train_network", train)
     monkeypatch.setattr(synthetic, "load", recording)
-    result = run(ROW, "smoke", device="cpu")
-    assert loaded[2:] == [("studio", "test"), ("shift", "test")]
+    result = run(ROW, SMOKE)
+    assert loaded[2:] == [("studio", "train"), ("studio", "test"), ("shift", "test")]
     assert list(result.log.columns) == ["step", "volume", "heatmap", "rank"]
 
 
 def test_results_on_both_domains(outputs):
-    result = run(ROW, "smoke", device="cpu")
-    shift = result.on("shift")
+    result = run(ROW, SMOKE)
+    shift = result.predictions("shift")
     assert len(shift["mpjpe"]) == len(synthetic.load("shift", "test", "smoke", 0))
     for name in ("pck3d", "auc3d", "ordinal_accuracy", "keypoint_error"):
         mean = float(shift[name].nanmean())
         assert result.metrics["shift"][name] == pytest.approx(mean)
-    assert not torch.equal(shift["joints_mm"], result.predictions["joints_mm"])
+    assert not torch.equal(shift["joints_mm"], result.predictions()["joints_mm"])
     with pytest.raises(InputError, match="domain: table2/ordinal has studio, shift, found 'duo'"):
-        result.on("duo")
+        result.predictions("duo")
 
 
 def test_choices_are_judged_without_test_people():
@@ -122,7 +123,7 @@ def test_choices_are_judged_without_test_people():
 
 
 def test_wild_is_judged_by_its_annotations(outputs):
-    found = run("choice/mixed/keypoints", "smoke", device="cpu").metrics["wild"]
+    found = run("choice/mixed/keypoints", SMOKE).metrics["wild"]
     assert {"ordinal_accuracy", "keypoint_error"} < set(found)
     assert "mpjpe" not in found
 
@@ -131,10 +132,14 @@ def test_duo_takes_the_part_of_studio(outputs):
     row, scale = ROWS["table6/ordinal"], get_scale("smoke")
     assert row.steps(scale) == scale.mixed_steps * 3 // 5
     assert ROWS["table6/duo"].steps(scale) == scale.steps
-    result = run(row.id, "smoke", device="cpu")
+    result = run(row.id, SMOKE)
     assert row.home == "duo" and row.tests() == {"duo": "validation"}
-    assert len(result.predictions["mpjpe"]) == len(synthetic.load("duo", "validation", "smoke", 0))
-    assert result.metrics["mpjpe"] == pytest.approx(float(result.on("duo")["mpjpe"].mean()))
+    assert len(result.predictions()["mpjpe"]) == len(
+        synthetic.load("duo", "validation", "smoke", 0)
+    )
+    assert result.metrics["duo"]["mpjpe"] == pytest.approx(
+        float(result.predictions("duo")["mpjpe"].mean())
+    )
 
 
 def test_only_at_full_size_do_mixed_networks_begin_from_scratch():
@@ -159,25 +164,25 @@ def test_a_row_begins_with_one_of_its_own_kind():
 
 
 def test_a_mixed_network_begins_with_the_trained_one(outputs, monkeypatch):
-    trained, given = experiments.train_network, []
+    trained, given = runs.train_network, []
 
     def recording(network, *rest):
         given.append({name: value.clone() for name, value in network.state_dict().items()})
         return trained(network, *rest)
 
-    monkeypatch.setattr(experiments, "train_network", recording)
-    experiments.train([ROW], "smoke", [5], device="cpu", jobs=1)
-    start, first = run("table1/volume2/full", "smoke", 5, device="cpu"), given[-1]
+    monkeypatch.setattr(runs, "train_network", recording)
+    experiments.train([ROW], [replace(SMOKE, seed=5)], jobs=1)
+    start, first = run("table1/volume2/full", replace(SMOKE, seed=5)), given[-1]
     assert len(given) == 2
     for name, value in start.network().state_dict().items():
         torch.testing.assert_close(value, first[name], rtol=0, atol=0)
-    mixed = run(ROW, "smoke", 5, device="cpu")
+    mixed = run(ROW, replace(SMOKE, seed=5))
     assert len(mixed.log) == get_scale("smoke").mixed_steps and len(given) == 2
 
 
 def test_what_a_run_begins_with_is_part_of_its_name(monkeypatch):
     def name():
-        return experiments.run_folder(ROWS[ROW], "smoke", 0, None, "32-true").name
+        return Run(ROWS[ROW], SMOKE).folder.name
 
     names = {name()}
     monkeypatch.setitem(

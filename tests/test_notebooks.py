@@ -14,8 +14,7 @@ from ordlib.experiments.reproduce import NOTEBOOKS, needed_rows
 SOURCES = sorted(NOTEBOOKS.glob("[0-9]*_*.py"))
 REFERENCES = NOTEBOOKS.parent / "outputs" / "smoke" / "notebooks"
 FILTERS = tomllib.loads((NOTEBOOKS / "jupytext.toml").read_text("utf-8"))
-PARAMETERS = {"scale": str, "seed": int, "device": str, "mocap": str}
-REAL = {"data": str}  # of notebooks whose results can come from real data sets
+PARAMETERS = {"scale": str, "seed": int, "device": str, "data": str}
 PHOTOGRAPHS = {"photographs": str}
 
 each_notebook = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
@@ -53,7 +52,7 @@ def test_first_code_cell_holds_the_parameters_as_plain_literals(source):
         assert isinstance(statement, ast.AnnAssign), "parameters are annotated"
         values[ast.unparse(statement.target)] = ast.literal_eval(statement.value)
     types = {name: type(value) for name, value in values.items()}
-    assert types in (PARAMETERS, PARAMETERS | REAL, PARAMETERS | PHOTOGRAPHS)
+    assert types in (PARAMETERS, PARAMETERS | PHOTOGRAPHS)
     inferred = papermill.inspect_notebook(jupytext.read(source))
     assert all(inferred[name]["help"] for name in values), "each parameter has a comment"
 

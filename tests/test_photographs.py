@@ -231,22 +231,24 @@ def test_measured_numbers_are_counts(parts, monkeypatch):
 
 # training
 
+SMOKE = experiments.Setting("smoke", device="cpu")
+
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def test_a_training_is_done_once(outputs, parts, monkeypatch):
-    first = photographs.train(parts[0], "smoke", device="cpu")
+    first = photographs.train(parts[0], SMOKE)
     assert set(contents(first.folder)) == {"config.json", "log.csv", "weights.safetensors"}
     log = pd.read_csv(first.folder / "log.csv")
     assert list(log.columns) == ["step", "volume", "heatmap"] and np.isfinite(log).all().all()
-    other = photographs.train(replace_images(parts[0]), "smoke", device="cpu")
+    other = photographs.train(replace_images(parts[0]), SMOKE)
     assert other.folder != first.folder
     with monkeypatch.context() as patch:
         patch.setattr(photographs, "_fit", None)
-        assert photographs.train(parts[0], "smoke", device="cpu") == first
-    alone = experiments.run("table2/keypoints", "smoke", device="cpu").folder
+        assert photographs.train(parts[0], SMOKE) == first
+    alone = experiments.run("table2/keypoints", SMOKE).folder
     mine, theirs = (load_file(f / "weights.safetensors") for f in (first.folder, alone))
     assert mine.keys() == theirs.keys()
     assert any(not torch.equal(mine[key], theirs[key]) for key in mine)
@@ -260,8 +262,8 @@ def test_it_begins_with_a_trained_network_as_mixed_networks_do(outputs, parts, m
         return train(network, *rest)
 
     monkeypatch.setattr(photographs, "train_network", recording)
-    photographs.train(parts[0], "smoke", seed=4, device="cpu")
-    start = experiments.run("table1/volume2/full", "smoke", 4, device="cpu").network().state_dict()
+    photographs.train(parts[0], replace(SMOKE, seed=4))
+    start = experiments.run("table1/volume2/full", replace(SMOKE, seed=4)).network().state_dict()
     assert given.keys() == start.keys()
     assert all(torch.equal(given[name], value) for name, value in start.items())
 
@@ -280,7 +282,8 @@ import os, signal, sys
 from ordlib import experiments, training
 from ordlib.experiments import photographs
 from ordlib.datasets import album
-experiments.run("table1/volume2/full", "smoke", device="cpu")  # what it begins with
+smoke = experiments.Setting("smoke", device="cpu")
+experiments.run("table1/volume2/full", smoke)  # what it begins with
 step = training._set_rate
 def stop(optimizer, config, now):
     if now == 7:
@@ -288,40 +291,41 @@ def stop(optimizer, config, now):
     step(optimizer, config, now)
 training._set_rate = stop
 training._is_due = lambda *_: True
-photographs.train(album.split(album.read(sys.argv[1], size=32))[0], "smoke", device="cpu")
+photographs.train(album.split(album.read(sys.argv[1], size=32))[0], smoke)
 """
 
 
 def test_a_killed_training_ends_with_the_same_weights(
     outputs, tmp_path, folder, parts, monkeypatch
 ):
-    whole = photographs.train(parts[0], "smoke", device="cpu")
+    whole = photographs.train(parts[0], SMOKE)
     monkeypatch.setenv("ORDLIB_OUTPUTS", str(tmp_path))
     done = subprocess.run([sys.executable, "-c", STOPPED, str(folder)], env=os.environ, timeout=300)
     assert done.returncode == -signal.SIGKILL
     (left,) = (tmp_path / "smoke" / "runs").glob("photographs-*")
     assert (left / "checkpoint.safetensors").exists()
-    resumed = photographs.train(parts[0], "smoke", device="cpu")
+    resumed = photographs.train(parts[0], SMOKE)
     assert resumed.folder == left and contents(left) == contents(whole.folder)
 
 
 def test_damaged_weights_are_named(outputs, parts):
-    trained = photographs.train(parts[0], "smoke", seed=3, device="cpu")
+    trained = photographs.train(parts[0], replace(SMOKE, seed=3))
     weights = trained.folder / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights"):
         trained.network()
 
 
-def test_both_networks_are_measured_on_the_same_photographs(outputs, parts):
-    table = compare(*parts, "smoke", [0, 1], "cpu")
+def test_both_networks_are_measured_on_the_same_photographs(outputs, parts, monkeypatch):
+    monkeypatch.setattr(experiments.Setting, "seeds", lambda self: [self, replace(self, seed=1)])
+    table = compare(*parts, SMOKE)
     assert list(table["trained_on"].unique()) == [ALONE, TOGETHER, GAIN]
     assert set(table["measure"]) == {f"PCK {group}" for group in GROUPS}
     whole = table[table["measure"] == "PCK all joints"].set_index("trained_on")
     assert whole["training_photographs"].tolist() == [0, 8, 8]
     assert set(whole["test_photographs"]) == {1} and set(whole["joints"]) == {14}
     assert set(whole["seeds"]) == {2} and set(whole["row"]) == {"table2/keypoints"}
-    networks = [photographs.train(parts[0], "smoke", seed, "cpu").network() for seed in (0, 1)]
+    networks = [photographs.train(parts[0], replace(SMOKE, seed=seed)).network() for seed in (0, 1)]
     right = [measure(network, parts[1])["all joints right"].sum() for network in networks]
     assert whole["percent"][TOGETHER] == pytest.approx(100 * np.mean(right) / 14)
     difference = whole["percent"][TOGETHER] - whole["percent"][ALONE]

@@ -104,7 +104,9 @@ def weights(tmp_path: Path) -> pretrained.Weights:
     network = build(row.network, row.stacks, sizes, 4)
     save_weights(tmp_path / "run" / "weights.safetensors", network, "run")
     component = ReconstructionNet(width=CONFIGS["smoke"].width).eval()
-    return pretrained.save(experiments.Run(row, sizes, 4, tmp_path / "run"), component)
+    run = experiments.Run(row, experiments.Setting("smoke", 4, device="cpu"))
+    run.__dict__["folder"] = tmp_path / "run"
+    return pretrained.save(run, component)
 
 
 def test_kept_weights_predict_without_training(

@@ -1,6 +1,7 @@
 """Kept weights of the full method: what comes back, how large they are, and files that are bad."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,13 @@ from safetensors.torch import load_file, save_file
 
 from ordlib import experiments, pretrained
 from ordlib.errors import InputError
+from ordlib.experiments import Setting
 from ordlib.experiments.supervision import build
 from ordlib.networks import PoseEstimator, ReconstructionNet
 from ordlib.reconstruction import CONFIGS
 from ordlib.training import save_weights
+
+SMOKE = Setting("smoke", device="cpu")
 
 
 def a_run(folder: Path, scale: str, seed: int = 0) -> experiments.Run:
@@ -24,7 +28,9 @@ def a_run(folder: Path, scale: str, seed: int = 0) -> experiments.Run:
     sizes = row.scaled(scale)
     network = build(row.network, row.stacks, sizes, seed)
     save_weights(folder / "weights.safetensors", network, folder.name)
-    return experiments.Run(row, sizes, seed, folder)
+    run = experiments.Run(row, Setting(scale, seed, device="cpu"))
+    run.__dict__["folder"] = folder  # where cached_property keeps it
+    return run
 
 
 def a_component(scale: str, seed: int = 0) -> ReconstructionNet:
@@ -107,19 +113,21 @@ def test_the_largest_scale_with_weights_is_found_and_smoke_only_by_name(tmp_path
     assert pretrained.find("quick").scale == "quick"
 
 
-def test_weights_with_motion_capture_are_apart(tmp_path, outputs, monkeypatch):
-    run = a_run(tmp_path / "run", "smoke")
-    weights = pretrained.save(run, a_component("smoke"), mocap=str(tmp_path))
-    assert weights.folder == outputs / "smoke-mocap" / "weights"
+def test_weights_with_data_are_apart(tmp_path, outputs):
+    (tmp_path / "walk.bvh").touch()
+    setting = Setting("smoke", data=str(tmp_path), device="cpu")
+    run = replace(a_run(tmp_path / "run", "smoke"), setting=setting)
+    run.__dict__["folder"] = tmp_path / "run"
+    weights = pretrained.save(run, a_component("smoke"))
+    assert weights.folder == outputs / "smoke-data" / "weights"
     with pytest.raises(InputError, match="found no file"):
         pretrained.find("smoke")
-    monkeypatch.setattr(experiments, "is_done", lambda *args: False)
-    assert not pretrained.is_ready("smoke", 0, str(tmp_path))
+    assert not pretrained.is_ready(setting)
 
 
 def test_only_the_full_method_is_kept(tmp_path):
     run = a_run(tmp_path / "run", "smoke")
-    other = experiments.Run(experiments.get_row("table2/keypoints"), run.scale, 0, run.folder)
+    other = replace(run, row=experiments.get_row("table2/keypoints"))
     with pytest.raises(InputError, match="run: expected one of table2/ordinal, found table2/keyp"):
         pretrained.save(other, a_component("smoke"))
 
@@ -217,22 +225,20 @@ def test_a_changed_byte_of_the_header_is_found_or_harmless(weights, place, value
 
 
 def test_a_finished_run_renews_the_weights_and_otherwise_they_stay(weights, tmp_path, monkeypatch):
-    assert pretrained.is_ready("smoke", 0) and not pretrained.is_ready("smoke", 1)
-    assert pretrained.renew("smoke", 0) == weights
+    assert pretrained.is_ready(SMOKE) and not pretrained.is_ready(replace(SMOKE, seed=1))
+    assert pretrained.renew(SMOKE) == weights
     run = a_run(tmp_path / "new", "smoke", 1)
-    monkeypatch.setattr(experiments, "is_done", lambda *args: True)
-    monkeypatch.setattr(experiments, "run", lambda *args, **options: run)
-    monkeypatch.setattr(
-        "ordlib.reconstruction.component", lambda scale, seed, *args: a_component(scale, seed)
-    )
-    assert pretrained.is_ready("smoke", 1)
-    assert pretrained.renew("smoke", 1).seed == 1
+    monkeypatch.setattr(pretrained, "Run", lambda row, setting: run)
+    monkeypatch.setattr(experiments.Run, "done", True)
+    monkeypatch.setattr(pretrained, "component", lambda setting: a_component("smoke", 1))
+    assert pretrained.is_ready(replace(SMOKE, seed=1))
+    assert pretrained.renew(replace(SMOKE, seed=1)).seed == 1
     assert pretrained.find("smoke").seed == 1
 
 
 def test_nothing_to_renew(outputs):
-    assert not pretrained.is_ready("smoke", 0)
+    assert not pretrained.is_ready(SMOKE)
     with pytest.raises(InputError, match="found no file"):
-        pretrained.renew("smoke", 0)
+        pretrained.renew(SMOKE)
     with pytest.raises(InputError, match="scale: expected one of"):
         pretrained.find("huge")

@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from ordlib.errors import InputError
+from ordlib.experiments import Setting
 from ordlib.experiments.reproduce import (
     NotebookFailed,
     find_notebooks,
@@ -31,7 +32,7 @@ HEADER = """# ---
 scale: str = "quick"  # size of everything
 seed: int = 0  # of every draw
 device: str = "auto"  # where
-mocap: str = ""  # poses
+data: str = ""  # data sets
 
 """
 SHOW = """# %% [markdown]
@@ -174,18 +175,18 @@ def test_a_notebook_without_the_parameters_is_refused(notebooks, outputs):
 def test_networks_are_trained_before_the_notebooks(notebooks, outputs, monkeypatch):
     calls = []
 
-    def train(rows, scale, seeds, *, device, mocap, jobs, data):
-        assert data is None
-        calls.append((rows, scale, seeds, device, mocap, jobs, os.environ["ORDLIB_OUTPUTS"]))
+    def train(rows, settings, jobs):
+        calls.append((rows, settings, jobs, os.environ["ORDLIB_OUTPUTS"]))
         raise KeyboardInterrupt
 
     monkeypatch.setattr("ordlib.experiments.train", train)
     _write(notebooks, "04_a.py", "# %%\nROWS = ['table1/b', 'table1/a']\n")
     _write(notebooks, "05_b.py", "# %%\nROWS = ['table1/a', 'table1/c']\n")
     with pytest.raises(KeyboardInterrupt):
-        reproduce("desk", 5, "cpu", mocap=notebooks, jobs=2, notebooks=notebooks)
+        reproduce("desk", 5, "cpu", jobs=2, notebooks=notebooks)
     rows = ["table1/b", "table1/a", "table1/c"]
-    assert calls == [(rows, "desk", [5, 6, 7], "cpu", str(notebooks), 2, str(outputs))]
+    settings = [Setting("desk", seed, device="cpu") for seed in (5, 6, 7)]
+    assert calls == [(rows, settings, 2, str(outputs))]
 
 
 def test_rows_are_read_without_running_the_notebook(notebooks):
@@ -227,7 +228,7 @@ def test_unknown_notebook_lists_the_known_ones(notebooks):
     [
         ({"scale": "huge"}, "smoke, quick, desk, paper, found 'huge'"),
         ({"device": "tpu"}, "found 'tpu'"),
-        ({"mocap": "nowhere"}, "no folder nowhere"),
+        ({"data": "nowhere"}, "expected a folder of data sets, found nothing"),
     ],
 )
 def test_bad_arguments_write_nothing(notebooks, outputs, wrong, message):

@@ -1,7 +1,5 @@
 """Intervals, verdicts and tables of results, on made-up runs."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +11,6 @@ from hypothesis import strategies as st
 from ordlib import experiments, synthetic
 from ordlib.errors import InputError
 from ordlib.experiments import published, results
-from ordlib.scales import get_scale
 
 ROWS = list(published.table(1)["row"])
 SAMPLES = 400
@@ -21,8 +18,8 @@ SAMPLES = 400
 
 def fake_run(row: str, predictions: dict[str, torch.Tensor]) -> experiments.Run:
     """A finished run without files."""
-    run = experiments.Run(experiments.ROWS[row], get_scale("smoke"), 0, Path())
-    run.__dict__["predictions"] = predictions  # where cached_property keeps what it has read
+    run = experiments.Run(experiments.ROWS[row], experiments.Setting("smoke", device="cpu"))
+    run.__dict__["predictions"] = lambda: predictions
     return run
 
 
@@ -295,7 +292,7 @@ def test_a_csv_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
 
 def test_truth_is_that_of_the_test_images(tmp_path):
     row = experiments.ROWS["table1/depth/weak"]
-    run = experiments.Run(row, get_scale("smoke"), 3, tmp_path)
+    run = experiments.Run(row, experiments.Setting("smoke", 3, device="cpu"))
     joints, actions = results.truth(run)
     test_set = synthetic.load("studio", "test", "smoke", 3)
     batch = test_set.batch(np.arange(len(test_set)))

@@ -100,20 +100,19 @@ class Truth:
         return lift(keypoints_px, depth_mm, self.intrinsics, self.limb_lengths_mm)
 
 
-def truth(run: Run, domain: str, mocap: str | None = None, data: str | None = None) -> Truth:
+def truth(run: Run, domain: str) -> Truth:
     """The truth of a run's test images in a domain.
 
     Raises:
         InputError: a domain that the run is not evaluated on, or without 3D truth.
     """
-    splits = run.row.tests()
+    splits = run.tests
     if domain not in splits or not synthetic.DOMAINS[domain].metric:
         raise InputError(
             f"domain: expected one with 3D truth that {run.row.id} is evaluated on, found"
             f" {domain!r}"
         )
-    scale, seed = run.scale.name, run.seed
-    dataset = domains.load(domain, splits[domain], scale, seed, mocap=mocap, data=data)
+    dataset = run.setting.load(domain, splits[domain])
     # in parts: the images come along, and at full size they would fill the memory
     parts = np.array_split(np.arange(len(dataset)), -(-len(dataset) // 256))
     names = ("joints_mm", "keypoints_px", "relations", "annotated", "intrinsics")
@@ -180,7 +179,7 @@ def convnet(run: Run, domain: str, known: Truth) -> dict[str, Tensor]:
     of depths, the means over all joints but the root of `depth_square` (predicted), `true_square`
     and `depth_product` (of both), mm^2.
     """
-    stored = run.on(domain)
+    stored = run.predictions(domain)
     points, depth = stored["keypoints_px"], stored["joints_mm"][..., 2]
     found = measure(stored["joints_mm"], known) | {"keypoint_error": stored["keypoint_error"]}
     for name, pose in (
@@ -204,7 +203,7 @@ def sources(before: Run, after: Run, domain: str, known: Truth) -> dict[str, Ten
         `mpjpe_by_2d`, `mpjpe_by_depth` in mm, and `pck3d_by_2d`, `pck3d_by_depth` in percent
         points; positive where the step makes things better.
     """
-    ends = [run.on(domain) for run in (before, after)]
+    ends = [run.predictions(domain) for run in (before, after)]
     points, depths = zip(*((p["keypoints_px"], p["joints_mm"][..., 2]) for p in ends), strict=True)
     at = {
         (a, b): measure(known.lifted(points[a], depths[b]), known) for a in (0, 1) for b in (0, 1)
@@ -225,7 +224,8 @@ def calibrated(run: Run, known: Truth) -> dict[str, Tensor]:
     `mpjpe_one_scale` with the one factor of the smallest mean error, `mpjpe_joint_scales` with a
     factor for each joint, by least squares.
     """
-    points, depth = run.predictions["keypoints_px"], run.predictions["joints_mm"][..., 2]
+    stored = run.predictions()
+    points, depth = stored["keypoints_px"], stored["joints_mm"][..., 2]
 
     def error(factor: Tensor | float) -> Tensor:
         return metrics.mpjpe(known.lifted(points, depth * factor), known.joints_mm)
@@ -240,7 +240,7 @@ def calibrated(run: Run, known: Truth) -> dict[str, Tensor]:
 
 def refined(run: Run, component: ReconstructionNet, known: Truth) -> dict[str, Tensor]:
     """`measure` of a run's predictions on `studio` after the reconstruction component."""
-    p = run.predictions
+    p = run.predictions()
     with torch.no_grad():
         return measure(reconstruct(component, p["keypoints_px"], p["depth"]), known)
 

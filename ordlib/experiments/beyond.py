@@ -24,10 +24,10 @@ from ordlib.annotation import PERSON, Annotations, Knowledge, annotate
 from ordlib.camera import self_occluded, weak_perspective
 from ordlib.errors import InputError
 from ordlib.experiments.evaluation import lift
+from ordlib.experiments.setting import Setting
 from ordlib.likelihoods import listwise_loss, tie_likelihood_loss
 from ordlib.losses import limb_loss, ranking_loss
 from ordlib.relations import ordinal_accuracy, relations_from_depth
-from ordlib.scales import get_scale
 from ordlib.skeleton import H36M17, LSP14_IN_H36M17
 
 NOISE = 0.02
@@ -59,7 +59,7 @@ SIZES = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class Study:
     """How the people of `wild` are annotated, and what is learned from that.
 
     Attributes:
@@ -107,7 +107,7 @@ class Labels:
         return Labels(change(self.relations), change(self.annotated), change(self.ranks))
 
 
-LOSSES: Mapping[str, Callable[[Tensor, Labels, Setting], Tensor]] = {
+LOSSES: Mapping[str, Callable[[Tensor, Labels, Study], Tensor]] = {
     "ranking": lambda z, said, how: ranking_loss(z / how.width_mm, said.relations, said.annotated),
     "likelihood": lambda z, said, how: tie_likelihood_loss(
         z, said.relations, said.annotated, tie_mm=how.tie_mm, slope_mm=how.width_mm
@@ -118,11 +118,11 @@ LOSSES: Mapping[str, Callable[[Tensor, Labels, Setting], Tensor]] = {
 }
 """Losses of depths (people, 14) in mm: Eq. 2, the pairs' likelihood, that of whole orderings."""
 
-CHOSEN: Mapping[str, Setting] = {
-    "ranking": Setting("ranking", 250.0, weight=3.0),
-    "likelihood": Setting("likelihood", 50.0, weight=1.0),
-    "listwise": Setting("listwise", 25.0, weight=3.0),
-    "limbs": Setting(limb_weight=100.0),
+CHOSEN: Mapping[str, Study] = {
+    "ranking": Study("ranking", 250.0, weight=3.0),
+    "likelihood": Study("likelihood", 50.0, weight=1.0),
+    "listwise": Study("listwise", 25.0, weight=3.0),
+    "limbs": Study(limb_weight=100.0),
 }
 """Weights and widths, chosen by `held_out_accuracy` in a world of another seed."""
 
@@ -166,13 +166,15 @@ class World:
         return (joints[..., 1:, :] - joints[..., parents, :]).norm(dim=-1).flatten(0, 1).mean(0)
 
 
-def make_world(scale: str, seed: int = 0, mocap: str | None = None) -> World:
-    """The people of a scale. Raises InputError for an unknown scale, unusable motion capture."""
-    size = SIZES[get_scale(scale).name]
+def make_world(setting: Setting) -> World:
+    """The people of a scale, all stand-ins. Raises InputError for unusable motion capture."""
+    size, seed = SIZES[setting.scale], setting.seed
 
     def people(name: str, split: str, count: int) -> People:
         seeds = range(seed, seed + size.seeds)
-        every = [synthetic.skeletons(name, split, count, one, mocap=mocap) for one in seeds]
+        every = [
+            synthetic.skeletons(name, split, count, one, mocap=setting.motion) for one in seeds
+        ]
         keypoints = torch.stack([one.keypoints for one in every])
         noise = torch.randn(keypoints.shape, generator=Generator().manual_seed(seed))
         joints = torch.stack([one.joints_mm for one in every])
@@ -192,7 +194,7 @@ def make_world(scale: str, seed: int = 0, mocap: str | None = None) -> World:
 def annotations(
     world: World, held_out: bool = False, errors: float = 1.0, tie_mm: float = 100.0
 ) -> Annotations:
-    """Answers about all people of `wild` of all seeds, in one row; see `Setting`."""
+    """Answers about all people of `wild` of all seeds, in one row; see `Study`."""
     joints = (world.held_out if held_out else world.wild).joints_mm.flatten(0, 1)
     hidden = torch.cat([self_occluded(part)[:, _JOINTS] for part in joints.split(500)])
     names = ("noise_mm", "noise_share", "lapses", "hidden_bias_mm")
@@ -218,7 +220,7 @@ def after_questions(
     return knowledge.relations, knowledge.settled
 
 
-def labels(world: World, setting: Setting) -> Labels:
+def labels(world: World, setting: Study) -> Labels:
     """What annotators say about the people of `wild`, (S, P, ...)."""
     done = annotations(world, False, setting.errors, setting.tie_mm)
     relations, known = done.relations, torch.ones_like(done.relations, dtype=torch.bool)
@@ -253,7 +255,7 @@ class Lifters:
         return 1000 * (x - x[..., H36M17.root, None])
 
 
-def train(world: World, setting: Setting) -> Lifters:
+def train(world: World, setting: Study) -> Lifters:
     """Networks of all seeds, by Adam with a cosine schedule; half of each batch is of `wild`."""
     size, draws = world.size, Generator().manual_seed(world.seed)
     networks = Lifters(size.seeds, draws)
@@ -282,7 +284,7 @@ def train(world: World, setting: Setting) -> Lifters:
     return networks
 
 
-def _ordinal(depth_mm: Tensor, said: Labels, setting: Setting) -> Tensor:
+def _ordinal(depth_mm: Tensor, said: Labels, setting: Study) -> Tensor:
     """Mean over people, summed over seeds."""
     z, flat = depth_mm[..., _JOINTS].flatten(0, 1), said.each(lambda part: part.flatten(0, 1))
     return len(depth_mm) * LOSSES[setting.loss](z, flat, setting)

@@ -11,9 +11,9 @@ from torch import Tensor
 from ordlib import experiments, synthetic
 from ordlib.annotation import PERSON, Clock, DepthPrior, annotate
 from ordlib.camera import self_occluded
-from ordlib.experiments import Run, ablations, comparisons, published, results
-from ordlib.experiments import roles as domains
+from ordlib.experiments import Run, Setting, ablations, comparisons, published, results
 from ordlib.experiments.ablations import KEYPOINTS, ORDINAL, STUDIO, Truth
+from ordlib.experiments.components import component
 from ordlib.experiments.results import Key
 from ordlib.scales import get_scale
 from ordlib.skeleton import LSP14, LSP14_IN_H36M17
@@ -60,20 +60,13 @@ def paper() -> dict[int, dict[Key, float]]:
     return found | {number: comparisons.published_means(number) for number in comparisons.METHODS}
 
 
-def collect(
-    scale: str,
-    seed: int = 0,
-    device: str = "auto",
-    mocap: str | None = None,
-    data: str | None = None,
-) -> dict[int, dict[Key, np.ndarray]]:
+def collect(setting: Setting) -> dict[int, dict[Key, np.ndarray]]:
     """What the claims are judged by, from the runs of all seeds; what is missing is trained.
 
+    With real data, Section 4.1 is left out: its answers are simulated on stand-ins.
+
     Args:
-        scale: name of a scale.
-        seed: the first seed.
-        device, mocap, data: see `experiments.run`. With real data, Section 4.1 is left out: its
-            answers are simulated on stand-ins.
+        setting: with the first seed.
 
     Returns:
         See `Values`.
@@ -82,14 +75,13 @@ def collect(
         InputError: see `experiments.run`; with real data also where a test set of a table is
             missing.
     """
-    seeds = experiments.seeds(scale, seed)
-    options: dict[str, Any] = {"device": device, "mocap": mocap, "data": data}
-    runs = {row: [experiments.run(row, scale, s, **options) for s in seeds] for row in ROWS}
+    settings = setting.seeds()
+    runs = {row: [experiments.run(row, one) for one in settings] for row in ROWS}
     truths = {
-        domain: [ablations.truth(run, domain, mocap, data) for run in runs[row]]
+        domain: [ablations.truth(run, domain) for run in runs[row]]
         for domain, row in _HOMES.items()
     }
-    components = [domains.component(scale, s, device, mocap, data=data) for s in seeds]
+    components = [component(one) for one in settings]
     weak_and_full = published.table(1)["row"]
     found = {
         1: {(row, "mpjpe"): results.per_sample(runs[row], "mpjpe") for row in weak_and_full},
@@ -97,33 +89,31 @@ def collect(
         3: ablations.collect(runs, "shift", truths["shift"]),
     }
     for number in comparisons.METHODS:
-        found[number] = _compared(number, runs, truths, options)
-    if data is None:
-        found[ANNOTATION] = _annotated(scale, seeds, mocap)
+        found[number] = _compared(number, runs, truths)
+    if not setting.real:
+        found[ANNOTATION] = _annotated(settings)
     return found
 
 
 def _compared(
-    number: int,
-    runs: Mapping[str, Sequence[Run]],
-    truths: Mapping[str, Sequence[Truth]],
-    options: Mapping[str, Any],
+    number: int, runs: Mapping[str, Sequence[Run]], truths: Mapping[str, Sequence[Truth]]
 ) -> dict[Key, np.ndarray]:
     """One of Tables 4 to 7."""
-    behind = comparisons.networks(number, runs, **options)
+    behind = comparisons.networks(number, runs)
     return comparisons.collect(number, runs, truths[comparisons.DOMAINS[number]], behind)
 
 
-def _annotated(scale: str, seeds: Sequence[int], mocap: str | None) -> dict[Key, np.ndarray]:
-    by_seed = [_annotated_once(scale, seed, mocap) for seed in seeds]
+def _annotated(settings: Sequence[Setting]) -> dict[Key, np.ndarray]:
+    by_seed = [_annotated_once(setting) for setting in settings]
     return {key: np.stack([one[key] for one in by_seed]) for key in by_seed[0]}
 
 
-def _annotated_once(scale: str, seed: int, mocap: str | None) -> dict[Key, np.ndarray]:
+def _annotated_once(setting: Setting) -> dict[Key, np.ndarray]:
     """Questions and seconds of each image when a simulated person orders its joints.
 
     People, answers and prior are those of notebook 02.
     """
+    scale, seed, mocap = setting.scale, setting.seed, setting.motion
     count, known = get_scale(scale).test_images, 500 if scale == "smoke" else 10_000
     depth, hidden = _people("val", min(count, 2000), seed, mocap)
     found = {}

@@ -19,8 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ordlib.experiments import Run, ablations, published
-from ordlib.experiments import roles as domains
 from ordlib.experiments.ablations import ORDINAL, REC, STUDIO, Truth
+from ordlib.experiments.components import component
 from ordlib.experiments.detected import lift_detected, lifter
 from ordlib.experiments.results import (
     COLUMNS,
@@ -128,13 +128,7 @@ def rivals(number: int) -> list[str]:
     return [m.row for m in METHODS[number] if m.reference and m.reference in printed]
 
 
-def networks(
-    number: int,
-    runs: Mapping[str, Sequence[Run]],
-    device: str = "auto",
-    mocap: str | None = None,
-    data: str | None = None,
-) -> dict[str, list[ReconstructionNet]]:
+def networks(number: int, runs: Mapping[str, Sequence[Run]]) -> dict[str, list[ReconstructionNet]]:
     """What stands behind the networks of a table's methods, by row: read, or trained if missing.
 
     The component learns from the motion of the domain that gives the 3D ground truth alone.
@@ -145,11 +139,10 @@ def networks(
     found: dict[str, list[ReconstructionNet]] = {}
     for method in METHODS[number]:
         if method.behind == "lifter":
-            found[method.row] = [lifter(run, device, mocap, data) for run in runs[method.network]]
+            found[method.row] = [lifter(run) for run in runs[method.network]]
         elif method.behind == "component":
             found[method.row] = [
-                domains.component(run.scale.name, run.seed, device, mocap, run.row.home, data)
-                for run in runs[method.network]
+                component(run.setting, run.row.home) for run in runs[method.network]
             ]
     return found
 
@@ -164,7 +157,7 @@ def poses(
         run: of the method's network.
         network: what is behind it.
     """
-    stored = run.on(domain)
+    stored = run.predictions(domain)
     if network is None:
         return stored["joints_mm"]
     if method.behind == "lifter":
@@ -192,7 +185,7 @@ def collect(
             network = behind[method.row][seed] if method.behind else None
             measured = ablations.measure(poses(method, run, DOMAINS[number], network), known)
             if network is None:
-                measured["keypoint_error"] = run.on(DOMAINS[number])["keypoint_error"]
+                measured["keypoint_error"] = run.predictions(DOMAINS[number])["keypoint_error"]
             for column, values in _columns(number, measured, known).items():
                 found[method.row, column].append(values)
     return {key: np.stack(by_seed) for key, by_seed in found.items()}

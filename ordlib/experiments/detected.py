@@ -12,11 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ordlib.data import PoseDataset
-from ordlib.distributed import resolve_device
 from ordlib.experiments import Run
-from ordlib.experiments import roles as domains
 from ordlib.experiments.evaluation import predict
-from ordlib.files import VERSION, digest, locked
+from ordlib.files import VERSION, digest, kept
 from ordlib.networks import ReconstructionNet
 from ordlib.reconstruction import CLEAN, CONFIGS, Skeletons, fit, reconstruct
 from ordlib.skeleton import H36M17
@@ -43,9 +41,7 @@ def detections(network: nn.Module, dataset: PoseDataset, device: str = "cpu") ->
     return Skeletons(labels.joints_mm, found.keypoints_px, labels.intrinsics)
 
 
-def lifter(
-    run: Run, device: str = "auto", mocap: str | None = None, data: str | None = None
-) -> ReconstructionNet:
+def lifter(run: Run) -> ReconstructionNet:
     """The network of [25] with a run's network as detector: read if it is done.
 
     It learns from the images that the run has 3D truth for, with the budget of the reconstruction
@@ -53,34 +49,25 @@ def lifter(
 
     Args:
         run: of a network that predicts 2D positions.
-        device: where to detect and to train.
-        mocap, data: as in the run.
 
     Returns:
         The network in evaluation mode, on the CPU.
-
-    Raises:
-        InputError: unknown device; weights that are damaged.
     """
-    place = resolve_device(device)
-    config = replace(CONFIGS[run.scale.name], noise=WITHHELD)
+    setting = run.setting
+    config = replace(CONFIGS[setting.scale], noise=WITHHELD)
     key = digest([run.folder.name, asdict(config), IMAGES, VERSION])
-    folder = run.folder.with_name(f"lifting-{run.row.home}-seed{run.seed}-{key}")
+    folder = run.folder.with_name(f"lifting-{run.row.home}-seed{setting.seed}-{key}")
     path = folder / "weights.safetensors"
-    if not path.exists():
-        with locked(folder), single_thread(place):
-            if not path.exists():  # a second process waited above
-                images = _training_images(run, mocap, data)
-                poses = detections(run.network().to(place), images, place)
-                save_weights(path, fit(poses, config, run.seed, place), folder.name)
+    with kept(folder) as missing:
+        if missing:
+            with single_thread(setting.device):
+                images = setting.load(run.row.home, run.row.train_split)
+                poses = detections(run.network().to(setting.device), images, setting.device)
+                trained = fit(poses, config, setting.seed, setting.device)
+            save_weights(path, trained, folder.name)
     network = ReconstructionNet(len(H36M17), config.width, dropout=config.dropout)
     load_weights(path, network, folder.name)
     return network.eval()
-
-
-def _training_images(run: Run, mocap: str | None, data: str | None) -> PoseDataset:
-    row, scale = run.row, run.scale.name
-    return domains.load(row.home, row.train_split, scale, run.seed, mocap=mocap, data=data)
 
 
 @torch.no_grad()

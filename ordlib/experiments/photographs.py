@@ -23,18 +23,17 @@ from torch import Tensor, nn
 from ordlib import experiments, predict
 from ordlib.batches import batch_at
 from ordlib.datasets.album import TORSO, Beside, Crops
-from ordlib.distributed import resolve_device
 from ordlib.errors import require_same_shape
-from ordlib.experiments import evaluation
-from ordlib.experiments import roles as domains
+from ordlib.experiments import Run, Setting, evaluation
 from ordlib.experiments.results import quantity_interval
 from ordlib.experiments.rows import Row, get_row
+from ordlib.experiments.runs import warm
 from ordlib.experiments.supervision import build, mixed_volume_losses, read
-from ordlib.files import digest, locked, outputs_folder, replacing
+from ordlib.files import digest, kept, replacing
 from ordlib.images import assumed_intrinsics, crop, load_image
 from ordlib.plots import prediction_figure, save_figure
 from ordlib.relations import ordinal_accuracy
-from ordlib.scales import Scale, check_seed
+from ordlib.scales import Scale
 from ordlib.skeleton import H36M17, mean_limb_lengths
 from ordlib.training import TrainingConfig, load_weights, save_weights, single_thread
 from ordlib.training import train as train_network
@@ -123,7 +122,7 @@ class Trained:
         return load_weights(self.folder / "weights.safetensors", network, self.folder.name).eval()
 
 
-def train(photographs: Crops, scale: str, seed: int = 0, device: str = "auto") -> Trained:
+def train(photographs: Crops, setting: Setting) -> Trained:
     """Train on the stand-ins and on photographs, or read the weights if that is done.
 
     The folder `outputs/<scale>/runs/photographs-...` holds configuration, log and weights, and no
@@ -131,43 +130,37 @@ def train(photographs: Crops, scale: str, seed: int = 0, device: str = "auto") -
 
     Args:
         photographs: to learn from.
-        scale: name of a scale.
-        seed: seed of data, weights, order and augmentation.
-        device: `auto`, `cpu`, `cuda`, `cuda:N`.
 
     Raises:
-        InputError: unknown scale or device, or a damaged file of an earlier run.
+        InputError: a damaged file of an earlier run.
     """
-    check_seed(seed)
-    place, row = resolve_device(device), row_for(photographs)
-    config = experiments.configuration(row, scale, seed, None, "32-true")
-    config |= {"photographs": photographs.content, "mixture": FORMAT}
-    name = f"photographs-{row.id.rpartition('/')[2]}-seed{seed}-{digest(config)}"
-    trained = Trained(row, row.scaled(scale), outputs_folder(scale) / "runs" / name)
-    with locked(trained.folder), single_thread(place):
-        if not (trained.folder / "weights.safetensors").exists():
+    run = Run(row_for(photographs), setting)
+    config = run.configuration | {"photographs": photographs.content, "mixture": FORMAT}
+    name = f"photographs-{run.row.id.rpartition('/')[2]}-seed{setting.seed}-{digest(config)}"
+    trained = Trained(run.row, run.scale, run.folder.with_name(name))
+    with kept(trained.folder) as missing, single_thread(setting.device):
+        if missing:
             with replacing(trained.folder / "config.json") as temporary:
                 temporary.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
-            _fit(trained, photographs, seed, place)
+            _fit(trained.folder, photographs, run)
     return trained
 
 
-def _fit(trained: Trained, photographs: Crops, seed: int, device: str) -> None:
+def _fit(folder: Path, photographs: Crops, run: Run) -> None:
     """Train and write the weights."""
-    row, scale, folder = trained.row, trained.scale, trained.folder
-    load = partial(domains.load, scale=scale.name, seed=seed, device=device)
-    studio, weak = load(row.home, row.train_split), Beside(load("wild", "train"), photographs)
-    network = build(row.network, row.stacks, scale, seed)
-    experiments.warm_start(network, row, scale, seed, device=device)
+    row, scale, setting = run.row, run.scale, run.setting
+    studio = setting.load(row.home, row.train_split)
+    weak = Beside(setting.load("wild", "train"), photographs)
+    network = warm(run)
     budget = (row.steps(scale), scale.optimizer, scale.learning_rate, scale.schedule)
-    batches = partial(batch_at, studio, weak, scale.batch_size // 2, seed, device)
+    batches = partial(batch_at, studio, weak, scale.batch_size // 2, setting.seed, setting.device)
     lengths = studio.limb_lengths_mm
 
     def losses(output: Any, batch: Any) -> dict[str, Tensor]:
         return mixed_volume_losses(output, batch, row.wild, scale, lengths)
 
-    progress = ("photographs", 0, folder.name)
-    train_network(network, batches, losses, TrainingConfig(*budget), folder, device, *progress)
+    progress = (setting.device, "photographs", 0, folder.name)
+    train_network(network, batches, losses, TrainingConfig(*budget), folder, *progress)
     save_weights(folder / "weights.safetensors", network, folder.name)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
@@ -192,9 +185,7 @@ def measure(network: nn.Module, test: Crops, device: str = "cpu") -> dict[str, n
     return found
 
 
-def compare(
-    train_set: Crops, test: Crops, scale: str, seeds: Sequence[int], device: str = "auto"
-) -> pd.DataFrame:
+def compare(train_set: Crops, test: Crops, setting: Setting) -> pd.DataFrame:
     """Train with photographs and without, and test both on other photographs.
 
     Returns:
@@ -206,15 +197,15 @@ def compare(
     Raises:
         InputError: see `train`.
     """
-    row, place = row_for(train_set), resolve_device(device)
-    experiments.train([row.id], scale, seeds, device=device)
-    alone = [experiments.run(row.id, scale, seed, device=device).network() for seed in seeds]
-    together = [train(train_set, scale, seed, device).network() for seed in seeds]
+    row, settings = row_for(train_set), setting.seeds()
+    experiments.train([row.id], settings)
+    alone = [experiments.run(row.id, one).network() for one in settings]
+    together = [train(train_set, one).network() for one in settings]
     values: dict[tuple[str, str], np.ndarray] = {}
     for name, networks in ((ALONE, alone), (TOGETHER, together)):
-        every = [measure(network, test, place) for network in networks]
+        every = [measure(network, test, setting.device) for network in networks]
         values |= {(name, key): np.stack([found[key] for found in every]) for key in every[0]}
-    return _table(values, len(train_set), test.measurable, scale, row.id)
+    return _table(values, len(train_set), test.measurable, setting.scale, row.id)
 
 
 def _table(

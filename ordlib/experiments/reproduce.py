@@ -3,9 +3,9 @@
 A notebook names the networks it needs in a literal list `ROWS = [...]`. These are trained first,
 with their progress on the terminal and not in the notebook.
 
-With a folder of real data sets, a notebook is run if it takes the parameter `data` and everything
-that its networks learn from is in that folder, and also what its literal list `ROLES = [...]` names
-beside. The others are left out, and why is said: their results would be those of stand-ins.
+With a folder of real data sets, a notebook is run if it has a literal list `ROLES = [...]` and all
+that this names is in that folder, and also what its networks learn from. The others are left out,
+and why is said: their results would be those of stand-ins.
 """
 
 import ast
@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,12 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from ordlib.distributed import resolve_device
 from ordlib.errors import InputError
 from ordlib.experiments import roles as domains
 from ordlib.experiments.rows import get_row
+from ordlib.experiments.setting import Setting
 from ordlib.experiments.workers import cores, end_with_parent, worker_processes
-from ordlib.files import digest, outputs_folder, outputs_root, replacing
-from ordlib.scales import get_scale
+from ordlib.files import digest, outputs_root, replacing
 
 PACKAGE = Path(__file__).parents[1]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
@@ -143,8 +141,8 @@ def _parsed(source: Path) -> ast.Module:
 
 def left_out(source: Path, data: str) -> str:
     """Why a notebook cannot be run with these real data sets alone; empty if it can."""
-    assigned = [node for node in _parsed(source).body if isinstance(node, ast.AnnAssign)]
-    if "data" not in [ast.unparse(node.target) for node in assigned]:
+    assigned = [node for node in _parsed(source).body if isinstance(node, ast.Assign)]
+    if "ROLES" not in [ast.unparse(node.targets[0]) for node in assigned]:
         return "it shows the method on stand-ins"
     rows = [get_row(row) for row in needed_rows(source)]
     roles = [role for row in rows for role in domains.training_roles(row)]
@@ -307,9 +305,12 @@ def tables_text(folder: Path) -> str:
     return "\n".join(parts)
 
 
-def _with_data(sources: Sequence[Path], data: str, say: Say) -> list[Path]:
-    """The notebooks that can be run with real data; what plays which role, and what is lacking."""
+def _with_data(sources: Sequence[Path], setting: Setting, say: Say) -> list[Path]:
+    """The notebooks that can be run with the data; what plays which role, and what is lacking."""
+    data = setting.data or ""
     say(domains.summary(data))
+    if not setting.real:
+        return list(sources)
     reasons = {source: left_out(source, data) for source in sources}
     for source, reason in reasons.items():
         if reason:
@@ -331,7 +332,6 @@ def reproduce(
     seed: int = 0,
     device: str = "auto",
     only: str | None = None,
-    mocap: str | Path | None = None,
     data: str | Path | None = None,
     outputs: str | Path | None = None,
     jobs: int | None = None,
@@ -347,9 +347,8 @@ def reproduce(
     Args:
         scale, seed, device: as the notebooks take them.
         only: numbers or names of the notebooks wanted, separated by commas.
-        mocap: folder of BVH files that give the poses; the built-in prior without it.
-        data: folder of real data sets, which then take the place of stand-ins; notebooks for which
-            something is lacking there are left out.
+        data: folder of real data sets, which then take the place of stand-ins (notebooks for which
+            something is lacking there are left out), and of motion capture, which gives poses.
         outputs: root of all results; see `ordlib.files.outputs_root`.
         jobs: networks trained, and notebooks executed, at a time; without it chosen from the
             machine.
@@ -361,24 +360,21 @@ def reproduce(
         The folder of the results.
 
     Raises:
-        InputError: unknown scale, device or notebook; no such folder of motion capture or data; no
-            notebook that could be run with these data.
+        InputError: unknown scale, device or notebook; no such folder of data; no notebook that
+            could be run with these data.
         NotebookFailed: a notebook raised.
     """
-    seeds = range(seed, seed + get_scale(scale).seeds)
-    resolve_device(device)
+    setting = Setting(scale, seed, str(data) if data else None, device)
     sources = find_notebooks(only, notebooks)
-    poses, real = domains.mocap_folder(mocap), domains.data_folder(data)
-    parameters = {"scale": scale, "seed": seed, "device": device, "mocap": poses or ""}
-    if real:
-        parameters["data"] = real
-        sources = _with_data(sources, real, say)
+    parameters = {"scale": scale, "seed": seed, "device": device, "data": setting.data or ""}
+    if setting.data:
+        sources = _with_data(sources, setting, say)
     root = Path(outputs or outputs_root()).resolve()
     # One thread a kernel and fixed hashing: the same digits in the same order in each run.
     with _environment(ORDLIB_OUTPUTS=str(root), OMP_NUM_THREADS="1", PYTHONHASHSEED="0"):
-        folder = outputs_folder(scale, poses, real)
-        if real:
-            _write_roles(folder, real)
+        folder = setting.folder
+        if setting.data:
+            _write_roles(folder, setting.data)
         work = [Job(source, parameters, folder) for source in sources]
         if force:
             for job in work:
@@ -387,8 +383,8 @@ def reproduce(
         if rows:
             from ordlib import experiments
 
-            say(f"Networks: {len(rows)} rows, scale {scale}, seeds {', '.join(map(str, seeds))}")
-            train = partial(experiments.train, device=device, mocap=poses, jobs=jobs)
-            train(rows, scale, list(seeds), data=real)
+            seeds = ", ".join(str(one.seed) for one in setting.seeds())
+            say(f"Networks: {len(rows)} rows, scale {scale}, seeds {seeds}")
+            experiments.train(rows, setting.seeds(), jobs)
         _execute_all(work, say, jobs or cores())
     return folder

@@ -106,7 +106,7 @@ def _resampled(
 
 def per_sample(runs: Sequence[Run], metric: str) -> np.ndarray:
     """A metric of one row's runs, (seeds, samples), float64."""
-    return np.stack([run.predictions[metric].double().numpy() for run in runs])
+    return np.stack([run.predictions()[metric].double().numpy() for run in runs])
 
 
 def table1(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
@@ -334,11 +334,9 @@ def scope(scale: str, seeds: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
-def truth(run: Run, mocap: str | None = None, data: str | None = None) -> tuple[Tensor, np.ndarray]:
+def truth(run: Run) -> tuple[Tensor, np.ndarray]:
     """Root-relative 3D joints (samples, N, 3) in mm and actions of the test images of its home."""
-    scale, seed = run.scale.name, run.seed
-    home, split = run.row.home, run.row.test_split
-    dataset = domains.load(home, split, scale, seed, mocap=mocap, data=data)
+    dataset = run.setting.load(run.row.home, run.row.test_split)
     # in parts: the images come along, and at full size they would fill the memory
     parts = np.array_split(np.arange(len(dataset)), -(-len(dataset) // 256))
     batches = [domains.labels(dataset, part) for part in parts]

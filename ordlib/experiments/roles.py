@@ -1,36 +1,31 @@
 """Which data set plays which role: the real one where it is found, else its stand-in.
 
-Results with real data lie in a folder of their own, and only rows and tables whose roles are all
-played by real data sets are made there, so no column holds numbers of both kinds.
+A folder of data may hold real data sets, which take their roles, and motion capture, which gives
+the poses of the stand-ins. Only rows and tables whose roles are all played by real data sets are
+made where there is one, so no column holds numbers of both kinds.
 """
 
 import importlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache
+from os.path import commonpath
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ordlib import reconstruction, synthetic
-from ordlib.camera import project
+from ordlib import synthetic
 from ordlib.data import PoseBatch, PoseDataset
 from ordlib.datasets.frames import FrameDataset
 from ordlib.datasets.recognise import Layout, find
-from ordlib.distributed import resolve_device
 from ordlib.errors import InputError
 from ordlib.experiments.rows import Row
-from ordlib.files import VERSION, digest, locked, outputs_folder
-from ordlib.networks import ReconstructionNet
-from ordlib.scales import check_seed, get_scale
-from ordlib.skeleton import H36M17
-from ordlib.training import load_weights, save_weights
+from ordlib.files import digest
+from ordlib.scales import get_scale
 
-_PACKAGE = Path(__file__).parents[1]
 _ANNOTATIONS = (".h5", ".mat", ".npz", ".txt")
-_SHARED_READERS = ("frames", "photos", "pinhole", "matlab", "npz", "hdf5")
-"""Modules of `datasets` that several loaders read with."""
+_MOTION = "motion capture"
 
 
 @dataclass(frozen=True)
@@ -55,53 +50,51 @@ ROLES: dict[str, Role] = {
 """The domains of the paper's argument, see `synthetic.DOMAINS`, and the data sets that they are."""
 
 
-def mocap_folder(path: str | Path | None) -> str | None:
-    """Absolute name of a folder of motion capture, the same from wherever it was named."""
-    if path and not Path(path).is_dir():
-        raise InputError(
-            f"mocap: expected a folder of BVH or ASF/AMC files, found no folder {path}"
-        )
-    return str(Path(path).resolve()) if path else None
-
-
 def data_folder(path: str | Path | None) -> str | None:
-    """Absolute name of a folder of data sets, the same from wherever it was named.
+    """Absolute name of a folder of data, the same from wherever it was named.
 
     Raises:
-        InputError: there is no such folder, or no data set in it.
+        InputError: there is no such folder, or neither data set nor motion capture in it.
     """
     if not path:
         return None
-    locate(str(Path(path).resolve()))
-    return str(Path(path).resolve())
+    folder = str(Path(path).resolve())
+    if not real(folder) and not motion(folder):
+        expected = ", ".join([*(role.title for role in ROLES.values()), _MOTION])
+        there = sorted({layout.name for layout, _ in _recognised(folder)})
+        raise InputError(
+            f"{folder}: expected one or more of {expected}, found {', '.join(there)} alone"
+        )
+    return folder
 
 
 @cache
-def locate(data: str) -> Mapping[str, tuple[Layout, Path]]:
-    """For each role that a data set in or below the folder plays, what reads it and where it lies.
+def _recognised(data: str) -> list[tuple[Layout, Path]]:
+    return find(data) if data else []
 
-    Raises:
-        InputError: there is no such folder, or no data set in it that plays a role.
-    """
-    there = {layout.name: (layout, folder) for layout, folder in reversed(find(data))}
-    found = {name: there[role.title] for name, role in ROLES.items() if role.title in there}
-    if not found:
-        expected = ", ".join(role.title for role in ROLES.values())
-        raise InputError(
-            f"{data}: expected one or more of {expected}, found {', '.join(sorted(there))} alone"
-        )
-    return found
+
+def real(data: str | None) -> Mapping[str, tuple[Layout, Path]]:
+    """For each role that a real data set plays, what reads it and where it lies."""
+    there = {layout.name: (layout, folder) for layout, folder in reversed(_recognised(data or ""))}
+    return {name: there[role.title] for name, role in ROLES.items() if role.title in there}
+
+
+def motion(data: str | None) -> str | None:
+    """The folder that all motion capture lies in; None where there is none."""
+    folders = [str(folder) for layout, folder in _recognised(data or "") if layout.name == _MOTION]
+    return commonpath(folders) if folders else None
 
 
 def describe(data: str | None = None) -> pd.DataFrame:
     """What plays each role: columns `data set of the paper`, `played by` and `folder`."""
-    found = locate(data) if data else {}
-    stand_in = "stand-in, in no table here" if data else "stand-in"
+    found, captured = real(data), motion(data)
+    stand_in = "stand-in, in no table here" if found else "stand-in"
+    folder = str(Path(captured).relative_to(data or "")) if captured else ""
     records = {
         name: {
             "data set of the paper": role.title,
             "played by": role.title if name in found else stand_in,
-            "folder": str(found[name][1].relative_to(data or "")) if name in found else "",
+            "folder": str(found[name][1].relative_to(data or "")) if name in found else folder,
         }
         for name, role in ROLES.items()
     }
@@ -110,18 +103,17 @@ def describe(data: str | None = None) -> pd.DataFrame:
 
 def summary(data: str) -> str:
     """One line on what is there and what is not."""
-    found = locate(data)
-    there = [f"{name} is {ROLES[name].title} in {folder}" for name, (_, folder) in found.items()]
-    line = f"Data: {'; '.join(there)}"
-    missing = lacking(ROLES, data)
-    if missing:
-        line += f"; no {', '.join(missing)}: stand-ins alone, with which no table here is mixed"
-    return line
+    found, captured = real(data), motion(data)
+    parts = [f"{name} is {ROLES[name].title} in {folder}" for name, (_, folder) in found.items()]
+    parts += [f"poses of stand-ins are from {captured}"] if captured else []
+    if missing := lacking(ROLES, data):
+        parts.append(f"no {', '.join(missing)}: stand-ins alone, with which no table here is mixed")
+    return f"Data: {'; '.join(parts)}"
 
 
 def lacking(roles: Iterable[str], data: str | None) -> list[str]:
-    """Data sets of these roles that are not in a folder of data sets; none without a folder."""
-    found = locate(data) if data else ROLES
+    """Data sets of these roles that are not beside the real ones of a folder; none without any."""
+    found = real(data) or ROLES
     missing = [name for name in dict.fromkeys(roles) if name not in found]
     return [f"{ROLES[name].title} ({name})" for name in missing]
 
@@ -131,59 +123,39 @@ def training_roles(row: Row) -> tuple[str, ...]:
     return (row.home, "wild") if row.wild else (row.home,)
 
 
-def playable(row: Row, data: str | None) -> Row:
-    """The row with those test sets alone that are of the kind that it is trained on.
-
-    Raises:
-        InputError: some of the images that it learns from would be a stand-in's, others real.
-    """
-    if not data:
-        return row
-    missing = lacking(training_roles(row), data)
-    if missing:
+def require(row: Row, data: str | None) -> None:
+    """Raises InputError if some of the images that a row learns from would be a stand-in's."""
+    if missing := lacking(training_roles(row), data):
         raise InputError(
             f"data: expected {' and '.join(missing)} in {data}, which {row.id} learns from, found"
             " none; without a folder of data sets it learns from stand-ins"
         )
-    tests = [
-        name
+
+
+def tests(row: Row, data: str | None) -> dict[str, str]:
+    """Test split of each domain that a row is evaluated on: all real, or all stand-ins."""
+    found = real(data)
+    return {
+        name: split
         for name, split in row.tests().items()
-        if name in locate(data) and split in ROLES[name].splits
-    ]
-    return replace(row, domains=tuple(tests))
+        if not found or (name in found and split in ROLES[name].splits)
+    }
 
 
-def learned(row: Row, data: str) -> dict[str, dict[str, str]]:
-    """What is in the real data sets that a row learns from; see `playable` for errors."""
-    playable(row, data)
-    return {name: fingerprint(name, data) for name in training_roles(row)}
-
-
-def tested(row: Row, data: str) -> dict[str, dict[str, str]]:
-    """What is in the real data sets that a row is tested on."""
-    return {name: fingerprint(name, data) for name in playable(row, data).domains}
-
-
-def fingerprint(name: str, data: str) -> dict[str, str]:
-    """The real data set of a role, a digest of the names, sizes and times of its annotations, and
-    one of the code that reads it.
-
-    Raises:
-        InputError: there is none.
-    """
-    found = locate(data)
-    if name not in found:
-        raise InputError(f"data: expected {ROLES[name].title} ({name}) in {data}, found none")
-    layout, folder = found[name]
-    places = {file.parent for marker in layout.markers for file in folder.glob(marker)}
-    beside = [file for place in places for file in place.iterdir() if file.suffix in _ANNOTATIONS]
-    beside += [file for pattern in layout.beside for file in folder.glob(pattern)]
-    files = [(file.relative_to(folder).as_posix(), file.stat()) for file in sorted(beside)]
-    facts = [(path, status.st_size, int(status.st_mtime)) for path, status in files]
-    shared = [f"datasets/{name}.py" for name in _SHARED_READERS]
-    readers = (*shared, "images.py", f"datasets/{layout.loader}*.py")
-    code = [path.read_text() for reader in readers for path in sorted(_PACKAGE.glob(reader))]
-    return {"name": layout.loader, "files": digest(facts), "code": digest(code)}
+def fingerprint(name: str, data: str | None) -> str:
+    """Digest of names, sizes and times of the files that the data set of a role follows from."""
+    if name in real(data):
+        layout, folder = real(data)[name]
+        places = {file.parent for marker in layout.markers for file in folder.glob(marker)}
+        files = [f for place in places for f in place.iterdir() if f.suffix in _ANNOTATIONS]
+        files += [file for pattern in layout.beside for file in folder.glob(pattern)]
+    elif captured := motion(data):
+        folder = Path(captured)
+        files = [file for file in folder.rglob("*") if file.is_file()]
+    else:
+        return "stand-in"
+    facts = [(file.relative_to(folder).as_posix(), file.stat()) for file in sorted(files)]
+    return digest([(path, status.st_size, int(status.st_mtime)) for path, status in facts])
 
 
 def load(
@@ -192,7 +164,6 @@ def load(
     scale: str,
     seed: int,
     *,
-    mocap: str | None = None,
     data: str | None = None,
     device: str = "cpu",
 ) -> PoseDataset:
@@ -200,28 +171,28 @@ def load(
 
     Args:
         domain: a name in `ROLES`.
-        split, scale, seed, mocap, device: see `synthetic.load`; of a real data set, the scale
-            decides the size of the crops.
-        data: folder of data sets; None for stand-ins alone.
+        split, scale, seed, device: see `synthetic.load`; of a real data set, the scale decides the
+            size of the crops.
+        data: folder of data sets and motion capture; None for stand-ins alone.
 
     Raises:
         InputError: unknown name, split or scale; files that cannot be used.
     """
     size = get_scale(scale).image_size
-    if not data or domain not in locate(data):
-        return synthetic.load(domain, split, scale, seed, mocap=mocap, device=device)
+    if domain not in real(data):
+        return synthetic.load(domain, split, scale, seed, mocap=motion(data), device=device)
     role = ROLES[domain]
     if split not in role.splits:
         raise InputError(
             f"split: {role.title} ({domain}) has {', '.join(role.splits)}, found {split!r}"
         )
-    return _read(domain, split, size, data, fingerprint(domain, data)["files"])
+    return _read(domain, split, size, data or "", fingerprint(domain, data))
 
 
 @lru_cache(maxsize=8)
 def _read(domain: str, split: str, size: int, data: str, content: str) -> PoseDataset:
     """A real split; read once for the same content."""
-    layout, folder = locate(data)[domain]
+    layout, folder = real(data)[domain]
     module = importlib.import_module(f"ordlib.datasets.{layout.loader}")
     options = {"split": split} if len(ROLES[domain].splits) > 1 else {}
     return module.load(folder, size=size, **options)
@@ -232,49 +203,3 @@ def labels(dataset: PoseDataset, indices: np.ndarray) -> PoseBatch:
     if isinstance(dataset, FrameDataset):
         return dataset.batch(indices, pixels=False)
     return dataset.batch(indices)
-
-
-def component(
-    scale: str,
-    seed: int,
-    device: str = "auto",
-    mocap: str | None = None,
-    domain: str = "studio",
-    data: str | None = None,
-) -> ReconstructionNet:
-    """The reconstruction component, trained on the poses of a role: read if it is done.
-
-    Real poses are taken before the cameras that filmed them. See `reconstruction.component`.
-
-    Raises:
-        InputError: also where the role's real data set is not there or has no 3D poses.
-    """
-    if not data:
-        return reconstruction.component(scale, seed, device, mocap, domain)
-    check_seed(seed)
-    config = reconstruction.CONFIGS[get_scale(scale).name]
-    key = digest([asdict(config), VERSION, fingerprint(domain, data)])
-    folder = outputs_folder(scale, data=data) / "runs"
-    folder /= f"reconstruction-{domain}-seed{seed}-{key}"
-    network = ReconstructionNet(len(H36M17), config.width, dropout=config.dropout)
-    path = folder / "weights.safetensors"
-    if not path.exists():
-        with locked(folder):  # a second process waits here, and then finds it done
-            if not path.exists():
-                poses = _training_poses(domain, scale, data)
-                trained = reconstruction.fit(poses, config, seed, resolve_device(device))
-                save_weights(path, trained, folder.name)
-    load_weights(path, network, folder.name)
-    return network.eval()
-
-
-def _training_poses(domain: str, scale: str, data: str) -> reconstruction.Skeletons:
-    """The people of a real training split before the cameras that filmed them."""
-    dataset = load(domain, "train", scale, 0, data=data)
-    if not isinstance(dataset, FrameDataset):
-        raise InputError(
-            f"domain: expected one with 3D poses to learn from, found {domain!r}"
-            f" ({ROLES[domain].title})"
-        )
-    joints, intrinsics = dataset.frames.joints_mm, dataset.frames.intrinsics
-    return reconstruction.Skeletons(joints, project(joints, intrinsics), intrinsics)

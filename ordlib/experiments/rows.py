@@ -43,7 +43,7 @@ class Row:
     test_split: str = "test"
     wild: str = ""
     domains: tuple[str, ...] = ("studio",)
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
     start: str = ""
 
     @property

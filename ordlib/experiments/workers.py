@@ -56,15 +56,15 @@ def worker_processes(
 
 def side_by_side(
     one: Any,
-    pending: Sequence[tuple[str, int]],
+    pending: Sequence[tuple[Any, ...]],
     count: int,
     before: Sequence[Callable[[], None]] = (),
 ) -> None:
     """Train in worker processes; on any failure, or Ctrl-C, end them all and leave checkpoints.
 
     Args:
-        one: trains a row with a seed, and is given the line of its progress bar.
-        pending: rows and seeds.
+        one: trains, and is given the line of its progress bar after its other arguments.
+        pending: these arguments.
         count: worker processes.
         before: done by the same workers before any training begins.
     """
@@ -106,5 +106,5 @@ def _wait_for_parent() -> None:
         os._exit(1)
 
 
-def _work(one: Any, row: str, seed: int) -> None:
-    one(row, seed=seed, position=_line)
+def _work(one: Any, *arguments: Any) -> None:
+    one(*arguments, position=_line)
