@@ -264,8 +264,8 @@ def train(rows: Sequence[str], settings: Iterable[Setting], jobs: int | None = N
     if min(count, len(work)) <= 1 or processes() > 1:
         for render in rendering:
             render()
-        for item in work:
-            run(*item)
+        for arguments in work:
+            run(*arguments)
         return
     side_by_side(run, work, min(count, len(work)), before=rendering)
 
