@@ -9,7 +9,6 @@ from torch import Generator, Tensor, nn
 
 from ordlib.annotation.knowledge import Knowledge
 from ordlib.errors import InputError, require_finite, require_shape
-from ordlib.experiments.lifting import fit_depth_from_keypoints
 from ordlib.likelihoods import tie_likelihood_loss
 from ordlib.relations import relations_from_depth
 
@@ -75,6 +74,8 @@ class DepthPrior:
             return plain
         require_shape("keypoints", keypoints, *depth.shape, 2)
         boxed = in_box(keypoints.float())
+        from ordlib.experiments.lifting import fit_depth_from_keypoints
+
         lifter = fit_depth_from_keypoints(
             boxed,
             relations_from_depth(depth_mm, tie_mm),
