@@ -12,6 +12,7 @@ from PIL import Image
 from ordlib import networks, reconstruction, synthetic
 from ordlib.camera import project
 from ordlib.errors import InputError
+from ordlib.estimator import fine_tune
 from ordlib.experiments import Setting
 from ordlib.experiments.components import component
 from ordlib.experiments.supervision import read
@@ -21,7 +22,6 @@ from ordlib.networks import (
     PoseEstimator,
     ReconstructionNet,
     VolumeNet,
-    fine_tune,
 )
 from ordlib.reconstruction import CLEAN, CONFIGS, NoiseModel, Skeletons
 from ordlib.relations import ordinal_accuracy, relations_from_depth
