@@ -366,7 +366,7 @@ def test_nothing_is_unpickled(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = save_half(tmp_path / LSP, half(LSP))
     (folder / "ordinal.mat").write_bytes(pickle.dumps(_Trap()))
-    with pytest.raises(InputError, match="expected a MATLAB file, found damage"):
+    with pytest.raises(InputError, match="expected a file of HDF5, MATLAB or NumPy, found damage"):
         lsp_mpii_ordinal.load(folder)
     assert not Path("trap").exists()
 

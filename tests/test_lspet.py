@@ -79,7 +79,7 @@ def test_arrays_that_cannot_be_used(tmp_path, change, message):
 
 
 def test_no_file_or_no_key(tmp_path):
-    with pytest.raises(InputError, match=r"joints.mat: expected a MATLAB file, found nothing"):
+    with pytest.raises(InputError, match=r"joints.mat: expected a file of arrays, found nothing"):
         lspet.load(tmp_path)
     save_mat(tmp_path / "joints.mat", "points", np.ones((14, 3, 3)))
     with pytest.raises(InputError, match="expected the key 'joints', found points"):

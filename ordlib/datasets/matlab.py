@@ -5,31 +5,19 @@ Files of MATLAB v4 to v7 and of v7.3 (HDF5) are read. Nothing in them is execute
 
 import struct
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.io import loadmat, whosmat
 from scipy.io.matlab import mat_struct
-from torch import Tensor
 
+from ordlib.arrays import ONE_BASED, ZERO_BASED, JointTable, _content, read_joints
 from ordlib.errors import InputError
 
-ZERO_BASED = 0.5
-"""Shift to project pixels of coordinates that give the first pixel's centre as 0.
-
-No document states the origin of LSP and LSPET. In LSPET some joints lie within a pixel of the left
-and upper edges and none within a pixel of the right and lower edges, which speaks for 0.
-"""
-
-ONE_BASED = -0.5
-"""Shift to project pixels of coordinates that give the first pixel's centre as 1: MPII's."""
-
+__all__ = ["ONE_BASED", "ZERO_BASED", "JointTable", "read_array", "read_joints", "read_struct"]
 
 _COMPRESSED, _MATRIX = 15, 14
 _DATA_TYPES = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, _MATRIX, _COMPRESSED, 16, 17, 18}
@@ -42,10 +30,14 @@ def read_array(path: Path, key: str) -> Float[np.ndarray, "..."]:
     Raises:
         InputError: no such file, no MATLAB file, no such key, or no array of numbers.
     """
-    found = _read(path, key)
+    content = _content(path, [key])
+    if key not in content:
+        raise InputError(
+            f"{path}: expected the key {key!r}, found {', '.join(content) or 'no keys'}"
+        )
+    found = content[key]
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "buif":
-        kind = found.dtype if isinstance(found, np.ndarray) else type(found).__name__
-        raise InputError(f"{path}: {key}: expected an array of numbers, found {kind}")
+        raise InputError(f"{path}: {key}: expected an array of numbers, found none")
     return found.astype(np.float64)
 
 
@@ -118,63 +110,3 @@ def _read_hdf5(path: Path, key: str) -> tuple[Any, list[str]]:
         found = file.get(key)
         array = found[()].T if isinstance(found, h5py.Dataset) else found  # axes are reversed
         return array, [str(name) for name in file]
-
-
-@dataclass(frozen=True)
-class JointTable:
-    """What a `joints.mat` holds.
-
-    Attributes:
-        points: x and y as they stand in the file.
-        flags: the third value; what it means depends on the data set.
-        joints_first: whether the axes are (joint, value, image), as in LSPET, rather than
-            (value, joint, image), as in LSP.
-    """
-
-    points: Float[Tensor, "images joints 2"]
-    flags: Bool[Tensor, "images joints"]
-    joints_first: bool
-
-    @property
-    def missing(self) -> Bool[Tensor, "images joints"]:
-        """Joints without a position: not a number, or x and y both exactly zero."""
-        return self.points.isnan().any(-1) | (self.points == 0).all(-1)
-
-
-def read_joints(path: Path, joint_counts: Sequence[int]) -> JointTable:
-    """The array `joints` of a `joints.mat`; its layout is told by the place of the joint axis.
-
-    Args:
-        path: the file.
-        joint_counts: numbers of joints that are accepted.
-
-    Raises:
-        InputError: an unusable file (see `read_array`), other shapes, infinite coordinates, a
-            third value that is neither 0 nor 1.
-    """
-    array = read_array(path, "joints")
-    if array.ndim == 2:
-        array = array[..., None]  # MATLAB drops the last axis where there is one image
-    first, second = (*array.shape, 0, 0)[:2]
-    joints_first = first in joint_counts and second == 3
-    if (
-        array.ndim != 3
-        or not array.shape[2]
-        or not (joints_first or (first == 3 and second in joint_counts))
-    ):
-        counts = " or ".join(str(count) for count in joint_counts)
-        raise InputError(
-            f"{path}: joints: expected shape (3, {counts}, images) or ({counts}, 3, images),"
-            f" found {array.shape}"
-        )
-    table = torch.from_numpy(array.transpose(2, 0, 1) if joints_first else array.transpose(2, 1, 0))
-    points, flags = table[..., :2].float(), table[..., 2]
-    wrong = flags[(flags != 0) & (flags != 1)]
-    if len(wrong):
-        raise InputError(
-            f"{path}: joints: expected 0 or 1 as the third value, found {wrong[0].item():g}"
-            f" and {len(wrong)} such values in all"
-        )
-    if points.isinf().any():
-        raise InputError(f"{path}: joints: expected coordinates in pixels, found infinite ones")
-    return JointTable(points, flags == 1, joints_first)
