@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ordlib.camera import project
-from ordlib.data import PoseDataset
-from ordlib.datasets.frames import META, FrameDataset, Frames, join, read_crop, require_files
+from ordlib.data import META, PoseDataset, crop, open_picture
+from ordlib.datasets.frames import FrameDataset, Frames, join, require_files
 from ordlib.errors import InputError
 from ordlib.skeleton import mean_limb_lengths
 
@@ -21,6 +21,10 @@ def _image(width=320, height=240):
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     pixels = np.stack([x * 255 / width, y * 255 / height, np.full_like(x, 100)], -1)
     return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def read_crop(path, box, size):
+    return crop(open_picture(path), box, size)[0].permute(1, 2, 0).numpy()
 
 
 def _frames(folder, count=4, box=(150.25, 110.5, 90.75)):
@@ -71,15 +75,15 @@ def test_crops_show_their_box_to_a_fraction_of_a_pixel(tmp_path_factory, format,
     path = tmp_path_factory.getbasetemp() / f"smooth.{format}"
     if not path.exists():
         _image().save(path, **({"quality": 97, "subsampling": 0} if format == "jpg" else {}))
-    crop = read_crop(path, (x, y, side), size).astype(float)
+    shown = read_crop(path, (x, y, side), size).astype(float)
     at = (np.arange(size) + 0.5) * side / size
     columns, rows = x - side / 2 + at, y - side / 2 + at
     reach = 9 * max(1.0, side / size)  # what is blended with black at the image's edge
     across = (columns > reach) & (columns < 320 - reach)
     down = (rows > reach) & (rows < 240 - reach)
-    inner = crop[np.ix_(down, across)]
+    inner = shown[np.ix_(down, across)]
     black = (columns < -reach) | (columns > 320 + reach)
-    assert not crop[:, black].any()
+    assert not shown[:, black].any()
     if inner[..., 0].size < 64:
         return  # a mean over fewer pixels tells the rounding of JPEG, not the position
     expected = np.broadcast_to(columns[across] * 255 / 320, inner.shape[:2])
@@ -98,13 +102,6 @@ def test_a_large_jpeg_looks_the_same_decoded_at_reduced_size(tmp_path):
             for name in ("big.jpg", "big.png")
         ]
         assert np.abs(crops[0] - crops[1]).mean() < 1
-
-
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "I;16"])
-def test_images_of_other_modes(tmp_path, mode):
-    Image.new("L", (90, 80), 255).convert(mode).save(tmp_path / "image.tif")
-    crop = read_crop(tmp_path / "image.tif", (45.0, 40.0, 60.0), 20)
-    assert crop.shape == (20, 20, 3) and crop.dtype == np.uint8
 
 
 def test_hidden_and_unknown_joints(tmp_path):
@@ -135,14 +132,16 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path, content):
     path.unlink()
     if content is not None:
         path.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
-    with pytest.raises(InputError, match=r"film 0/2.png: expected an image, found none \("):
+    with pytest.raises(InputError, match=r"film 0/2.png: expected an image, .*found no"):
         dataset.batch([0, 1, 2, 3])
     dataset.batch([0, 1, 3])
 
 
 def test_a_box_beside_its_image(tmp_path):
     dataset = _dataset(_frames(tmp_path, box=(900.0, 50.0, 40.0)))
-    with pytest.raises(InputError, match=r"0.png: expected a square that meets the image, 320 px"):
+    with pytest.raises(
+        InputError, match=r"0.png: box: expected a square that meets the image, 320 x"
+    ):
         dataset.batch([0])
 
 

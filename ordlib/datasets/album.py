@@ -2,15 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ordlib.data import PoseBatch, PoseDataset
+from ordlib.data import PoseBatch, PoseDataset, join, take, tensors
 from ordlib.datasets import lsp_mpii_ordinal
 from ordlib.datasets.photos import PhotoDataset, Photos
 from ordlib.errors import InputError
@@ -25,7 +24,7 @@ TORSO = H36M17.index("left_shoulder"), H36M17.index("right_hip")
 """Its ends in the usual evaluation of LSP, after Sapp and Taskar (MODEC, CVPR 2013)."""
 
 
-class Crops:
+class Crops(PoseDataset):
     """Crops of photographs in memory, as a PoseDataset; images without any joint are left out.
 
     Args:
@@ -39,18 +38,11 @@ class Crops:
     """
 
     def __init__(self, dataset: PoseDataset, rows: np.ndarray, split: str) -> None:
-        self.name, self.split, self.skeleton = dataset.name, split, dataset.skeleton
-        self.limb_lengths_mm = dataset.limb_lengths_mm
-        parts = np.array_split(rows, max(1, len(rows) // 64))
-        samples = _join([_with_relations(dataset.batch(part)) for part in parts])
-        self.samples = _take(samples, samples.visible.any(-1).numpy().nonzero()[0])
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def batch(self, indices: np.ndarray | Tensor | list[int], device: str = "cpu") -> PoseBatch:
-        """The samples at `indices`, as tensors on `device`."""
-        return _take(self.samples, np.asarray(indices, dtype=np.int64)).to(device)
+        kept = rows[dataset.labels.visible[rows].any(-1).numpy()]
+        chosen = dataset.take(kept, split).loaded()
+        labels = _with_relations(chosen.labels)
+        super().__init__(chosen.name, split, labels, chosen.pixels, chosen.limb_lengths_mm)
+        self.samples = self.batch(np.arange(len(self)))
 
     @property
     def answered(self) -> int:
@@ -67,29 +59,10 @@ class Crops:
     def content(self) -> str:
         """A digest of pixels and labels."""
         found = hashlib.sha256()
-        for name, value in _tensors(self.samples).items():
+        for name, value in tensors(self.samples).items():
             found.update(f"{name} {tuple(value.shape)}".encode())
             found.update(value.contiguous().numpy().tobytes())
         return found.hexdigest()[:12]
-
-
-def _tensors(batch: PoseBatch) -> dict[str, Any]:
-    found = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
-
-
-def _take(batch: PoseBatch, rows: np.ndarray) -> PoseBatch:
-    index = torch.from_numpy(rows)
-    chosen = {name: value[index] for name, value in _tensors(batch).items()}
-    return replace(batch, **chosen, meta={key: batch.meta[key][rows] for key in batch.meta})
-
-
-def _join(parts: Sequence[PoseBatch]) -> PoseBatch:
-    """Batches without 3D truth as one."""
-    names = _tensors(parts[0])
-    joined: dict[str, Any] = {n: torch.cat([getattr(part, n) for part in parts]) for n in names}
-    meta = {key: np.concatenate([part.meta[key] for part in parts]) for key in parts[0].meta}
-    return replace(parts[0], **joined, meta=meta)
 
 
 def _with_relations(batch: PoseBatch) -> PoseBatch:
@@ -100,7 +73,7 @@ def _with_relations(batch: PoseBatch) -> PoseBatch:
     return replace(batch, relations=none, annotated=none.bool())
 
 
-class Beside:
+class Beside(PoseDataset):
     """Two data sets without 3D truth as one; each has half of the samples, by repetition.
 
     Args:
@@ -113,17 +86,22 @@ class Beside:
 
     def __init__(self, first: PoseDataset, second: PoseDataset) -> None:
         self._halves = first, second
-        self.name, self.split = f"{first.name} and {second.name}", first.split
-        self.skeleton, self.limb_lengths_mm = first.skeleton, first.limb_lengths_mm
+        rows = np.arange(max(len(first), len(second)))
+        labels = join([half.labels for half in self._halves])
+        order = np.stack([rows % len(first), len(first) + rows % len(second)], -1).ravel()
+        super().__init__(
+            *(f"{first.name} and {second.name}", first.split, take(labels, order)),
+            lambda rows: self.batch(rows).images,
+            first.limb_lengths_mm,
+        )
 
-    def __len__(self) -> int:
-        return 2 * max(map(len, self._halves))
-
-    def batch(self, indices: np.ndarray | Tensor | list[int], device: str = "cpu") -> PoseBatch:
+    def batch(
+        self, indices: np.ndarray | Tensor | Sequence[int], device: str | torch.device = "cpu"
+    ) -> PoseBatch:
         """The samples at `indices`, those of the first data set first, as tensors on `device`."""
         place, odd = np.divmod(np.asarray(indices, dtype=np.int64), 2)
         chosen = [(half, place[odd == k] % len(half)) for k, half in enumerate(self._halves)]
-        return _join([half.batch(rows, device) for half, rows in chosen if len(rows)])
+        return join([half.batch(rows, device) for half, rows in chosen if len(rows)])
 
 
 def read(root: str | Path, joints: Path | None = None, size: int = 256) -> PhotoDataset:

@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ordlib import synthetic
-from ordlib.data import PoseBatch, PoseDataset
-from ordlib.datasets.frames import FrameDataset
+from ordlib.data import PoseBatch, PoseDataset, take
 from ordlib.datasets.recognise import Layout, find
 from ordlib.errors import InputError
 from ordlib.experiments.rows import Row
@@ -199,7 +198,5 @@ def _read(domain: str, split: str, size: int, data: str, content: str) -> PoseDa
 
 
 def labels(dataset: PoseDataset, indices: np.ndarray) -> PoseBatch:
-    """Samples for those who need no pixels: where image files would be decoded, crops are black."""
-    if isinstance(dataset, FrameDataset):
-        return dataset.batch(indices, pixels=False)
-    return dataset.batch(indices)
+    """Samples for those who need no pixels; their images are black."""
+    return take(dataset.labels, indices)

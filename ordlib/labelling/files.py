@@ -20,10 +20,11 @@ from jaxtyping import Bool, Float, Int8, Int64
 from scipy.io import savemat
 from torch import Tensor
 
+from ordlib.data import open_picture
 from ordlib.datasets import matlab
 from ordlib.errors import InputError, require_finite, require_shape
 from ordlib.files import locked, replacing
-from ordlib.images import image_sizes, inside, load_image, opened
+from ordlib.images import image_sizes, inside, load_image
 from ordlib.labelling.photographs import some
 from ordlib.skeleton import LSP14
 
@@ -386,9 +387,7 @@ def _save(path: Path, key: str, array: Tensor) -> None:
 
 def _copy(image: Path, copy: Path) -> None:
     """The image as a JPEG file, byte for byte where it is one, whatever its name says."""
-    with opened(image) as file:
-        is_jpeg = file.format in ("JPEG", "MPO")
-    if is_jpeg:
+    if open_picture(image).format == "JPEG":
         shutil.copyfile(image, copy)
     else:
         load_image(image).save(copy, "JPEG", quality=_JPEG_QUALITY, subsampling=0)

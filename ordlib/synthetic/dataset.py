@@ -12,14 +12,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ordlib.camera import project
-from ordlib.data import PoseBatch
+from ordlib.data import META, PoseBatch, PoseDataset, no_pixels
 from ordlib.datasets import mocap as mocap_files
 from ordlib.datasets.mocap import MotionCapture
 from ordlib.errors import InputError
 from ordlib.files import digest, outputs_folder
 from ordlib.relations import relations_from_depth
 from ordlib.scales import check_seed, get_scale
-from ordlib.skeleton import H36M17, Skeleton, mean_limb_lengths
+from ordlib.skeleton import H36M17, mean_limb_lengths
 from ordlib.synthetic.cache import Chunks, fetch
 from ordlib.synthetic.domains import DOMAINS, Domain
 from ordlib.synthetic.making import ORDINAL_JOINTS, Maker
@@ -27,14 +27,8 @@ from ordlib.synthetic.making import ORDINAL_JOINTS, Maker
 _MOTION = (".bvh", ".asf", ".amc")
 
 
-class SyntheticDataset:
-    """One split of a domain; a PoseDataset that reads from memory-mapped arrays.
-
-    Attributes:
-        name, split, skeleton, limb_lengths_mm: see ordlib.data.PoseDataset.
-    """
-
-    skeleton: Skeleton = H36M17
+class SyntheticDataset(PoseDataset):
+    """One split of a domain; pixels are read from memory-mapped arrays."""
 
     def __init__(
         self,
@@ -44,53 +38,31 @@ class SyntheticDataset:
         names: dict[str, list[str]],
         rows: np.ndarray,
     ) -> None:
-        self.name, self.split = domain.name, split
-        self._rows = rows
-        self._images = arrays["images"]
-        self._labels = {k: np.array(v) for k, v in arrays.items() if k not in ("images", "meta")}
-        self._meta = {
-            key: codes if key == "frame" else np.array(names[key])[codes]
-            for key, codes in zip(
-                ("subject", "action", "camera", "frame", "part"), arrays["meta"].T, strict=True
-            )
-        }
+        labels = {k: torch.from_numpy(v[rows]) for k, v in arrays.items() if k != "images"}
+        joints = labels.get("joints_mm")
         seen = torch.zeros(len(H36M17), dtype=torch.bool)
         seen[list(range(len(H36M17)) if domain.metric else ORDINAL_JOINTS)] = True
-        self._seen = seen
-        self.limb_lengths_mm = _training_lengths(domain)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def batch(self, indices: np.ndarray | Tensor | list[int], device: str = "cpu") -> PoseBatch:
-        """The samples at `indices`, as tensors on `device`.
-
-        Raises:
-            InputError: an index beyond the data set.
-        """
-        chosen = np.asarray(indices, dtype=np.int64)
-        if chosen.size and not (chosen.min() >= 0 and chosen.max() < len(self)):
-            raise InputError(
-                f"indices: found {chosen.min()} to {chosen.max()}, expected 0 to {len(self) - 1}"
-            )
-        rows = self._rows[chosen]
-        tensors = {
-            name: torch.from_numpy(array[rows]).to(device) for name, array in self._labels.items()
-        }
-        joints = tensors.get("joints_mm")
-        seen = self._seen.to(device)
-        pairs = seen[:, None] & seen & ~torch.eye(len(seen), dtype=torch.bool, device=device)
-        return PoseBatch(
-            images=torch.from_numpy(self._images[rows]).to(device),
-            keypoints_px=tensors["keypoints_px"],
-            visible=seen.expand(len(rows), -1).contiguous(),
+        pairs = seen[:, None] & seen & ~torch.eye(len(seen), dtype=torch.bool)
+        images, codes = arrays["images"], arrays["meta"][rows].T
+        batch = PoseBatch(
+            images=no_pixels(len(rows), images.shape[-1]),
+            keypoints_px=labels["keypoints_px"],
+            visible=seen.expand(len(rows), -1),
             joints_mm=joints,
             relations=(
-                tensors["relations"] if joints is None else relations_from_depth(joints[..., 2])
+                labels["relations"] if joints is None else relations_from_depth(joints[..., 2])
             ),
-            annotated=pairs.expand(len(rows), -1, -1).contiguous(),
-            intrinsics=tensors["intrinsics"],
-            meta={key: values[rows] for key, values in self._meta.items()},
+            annotated=pairs.expand(len(rows), -1, -1),
+            intrinsics=labels["intrinsics"],
+            meta={
+                key: column if key == "frame" else np.array(names[key])[column]
+                for key, column in zip(META, codes, strict=True)
+            },
+        )
+        super().__init__(
+            *(domain.name, split, batch),
+            lambda chosen: torch.from_numpy(images[rows[chosen]]),
+            _training_lengths(domain),
         )
 
 

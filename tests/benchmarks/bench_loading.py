@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ordlib.datasets.frames import read_crop
-from ordlib.images import Box, crop, load_image
+from ordlib.data import Box, crop, open_picture
 
 SIZE = 256
 CASES: dict[str, tuple[int, Box]] = {
@@ -23,14 +22,9 @@ CASES: dict[str, tuple[int, Box]] = {
 """Side of the image, and the square of a person in it."""
 
 
-def frames(path: Path, box: Box) -> np.ndarray:
-    """The path of Human3.6M, HumanEva-I and MPI-INF-3DHP: decoded smaller where that is enough."""
-    return read_crop(path, box, SIZE)
-
-
-def photographs(path: Path, box: Box) -> np.ndarray:
-    """The path of LSP, its relatives and of photographs: upright, always decoded in full."""
-    return crop(load_image(path), box, SIZE)[0].permute(1, 2, 0).numpy()
+def project(path: Path, box: Box) -> np.ndarray:
+    """The project's own: decoded smaller where that is enough."""
+    return crop(open_picture(path), box, SIZE)[0].permute(1, 2, 0).numpy()
 
 
 def opencv(path: Path, box: Box) -> np.ndarray:
@@ -80,7 +74,7 @@ def _pillow(image: np.ndarray, box: Box) -> np.ndarray:
 
 
 READERS: tuple[Callable[[Path, Box], np.ndarray], ...] = (
-    *(frames, photographs),
+    project,
     *(opencv, opencv_reduced, simplejpeg, imageio),
 )
 
@@ -107,7 +101,7 @@ def test_images_per_second(benchmark, case, reader) -> None:
     except ModuleNotFoundError as error:
         pytest.skip(f"{error.name} is not installed")
     assert found.shape == (SIZE, SIZE, 3)
-    assert np.abs(found.astype(float) - frames(path, box)).mean() < 8
+    assert np.abs(found.astype(float) - project(path, box)).mean() < 8
     benchmark(reader, path, box)
     if not benchmark.disabled:
         benchmark.extra_info["images_per_second"] = 1 / benchmark.stats.stats.median
