@@ -304,19 +304,22 @@ class PoseDataset:
     def take(self, rows: np.ndarray, split: str | None = None) -> "PoseDataset":
         """The samples at `rows`, indices or a mask, as a split of their own."""
         chosen = np.arange(len(self))[rows]
-        return replace(
-            self,
-            split=split or self.split,
-            labels=take(self.labels, chosen),
-            pixels=lambda rows: self.pixels(chosen[rows]),
-            scored=None if self.scored is None else self.scored[torch.from_numpy(chosen)],
+        return PoseDataset(
+            self.name,
+            split or self.split,
+            take(self.labels, chosen),
+            lambda rows: self.pixels(chosen[rows]),
+            self.limb_lengths_mm,
+            self.skeleton,
+            None if self.scored is None else self.scored[torch.from_numpy(chosen)],
         )
 
     def loaded(self) -> "PoseDataset":
         """The same data set with all its pixels in memory."""
         parts = np.array_split(np.arange(len(self)), max(1, len(self) // 64))
         images = torch.cat([self.pixels(part) for part in parts])
-        return replace(self, pixels=lambda rows: images[torch.from_numpy(rows)])
+        everything = self.take(np.arange(len(self)))
+        return replace(everything, pixels=lambda rows: images[torch.from_numpy(rows)])
 
 
 def tensors(batch: PoseBatch) -> dict[str, Tensor]:
