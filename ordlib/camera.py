@@ -27,6 +27,18 @@ _SCALE_GRID, _GOLDEN_STEPS = 24, 18
 _LIMB_RADIUS_MM, _LIMB_CLEARANCE_MM, _POINTS_A_BONE = 60.0, 100.0, 7
 
 
+def rotation(rotvec: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Matrices of rotation vectors: turns by their length in radians about them (Rodrigues)."""
+    angle = rotvec.norm(dim=-1)
+    x, y, z = (rotvec / angle.clamp_min(1e-30)[..., None]).unbind(-1)
+    sine, rest = angle.sin(), 1 - angle.cos()
+    xs, ys, zs = x * sine, y * sine, z * sine
+    xx, yy, zz = x * x * rest, y * y * rest, z * z * rest
+    xy, xz, yz = x * y * rest, x * z * rest, y * z * rest
+    rows = (1 - yy - zz, xy - zs, xz + ys, xy + zs, 1 - xx - zz, yz - xs)
+    return torch.stack((*rows, xz - ys, yz + xs, 1 - xx - yy), -1).unflatten(-1, (3, 3))
+
+
 def project(
     joints_mm: Float[Tensor, "*batch joints 3"], intrinsics: Float[Tensor, "*batch 3 3"]
 ) -> Float[Tensor, "*batch joints 2"]:

@@ -2,7 +2,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
+from ordlib.camera import rotation
 from ordlib.errors import InputError
 from ordlib.skeleton import H36M17, mean_limb_lengths
 from ordlib.synthetic.actions import DAILY, H36M_ACTIONS
@@ -206,3 +208,10 @@ def test_chain_inverts_bone_directions():
 def test_unknown_action():
     with pytest.raises(InputError, match=r"action: expected one of Directions.*found 'Dancing'"):
         sample_poses("Dancing", mean_limb_lengths()[None], seeded())
+
+
+def test_rotation_is_that_of_the_vector():
+    vectors = 3 * torch.randn(50, 3, generator=seeded(), dtype=torch.float64)
+    vectors[0], vectors[1] = 0, 1e-9
+    expected = torch.from_numpy(Rotation.from_rotvec(vectors.numpy()).as_matrix())
+    torch.testing.assert_close(rotation(vectors), expected)
