@@ -27,7 +27,7 @@ _SCALE_GRID, _GOLDEN_STEPS = 24, 18
 _LIMB_RADIUS_MM, _LIMB_CLEARANCE_MM, _POINTS_A_BONE = 60.0, 100.0, 7
 
 
-def rotation(rotvec: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+def rotation_matrix(rotvec: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     """Matrices of rotation vectors: turns by their length in radians about them (Rodrigues)."""
     angle = rotvec.norm(dim=-1)
     x, y, z = (rotvec / angle.clamp_min(1e-30)[..., None]).unbind(-1)

@@ -57,6 +57,13 @@ SMPL_NAMES = names_of(
 BLENDER_NAMES = names_of(
     "hips,chest,neck,head", "thigh.{1},shin.{1},foot.{1},upper_arm.{1},forearm.{1},hand.{1}"
 )
+WISCONSIN_NAMES = names_of(
+    "Hips,Chest,Neck,Head", "{0}UpLeg,{0}LowLeg,{0}Foot,{0}UpArm,{0}LowArm,{0}Hand"
+)
+UNREAL_NAMES = names_of(
+    "pelvis,spine_02,neck_01,head",
+    "thigh_{1},calf_{1},foot_{1},upperarm_{1},lowerarm_{1},hand_{1}",
+)
 CMU = person_of(56.444, CMU_NAMES, ZXY, ZYX)
 NAMCO = person_of(10, NAMCO_NAMES, SIX, SIX, first=SIX, end_mm=0)
 DIALECTS = {"cmu": CMU, "bandai-namco": NAMCO}

@@ -14,6 +14,8 @@ from bvh_files import (
     MIXAMO_NAMES,
     NAMCO_NAMES,
     SMPL_NAMES,
+    UNREAL_NAMES,
+    WISCONSIN_NAMES,
     ZXY,
     ZYX,
     bvh_text,
@@ -54,7 +56,7 @@ def _expected(person, values, names, unit_mm, end=True):
 def test_poses_agree_with_kinematics_joint_by_joint(tmp_path, dialect, names, unit_mm):
     person = DIALECTS[dialect]
     values = random_values(person, degrees=400.0 if dialect == "cmu" else 60.0)
-    found = mocap.load(save(tmp_path, bvh_text(person, values, frame_time=".1")))
+    found = mocap.load(save(tmp_path, bvh_text(person, values, frame_time=".1")), up="y")
     expected = _expected(person, values, names, unit_mm, end=dialect == "cmu")
     torch.testing.assert_close(found.poses, expected, atol=0.01, rtol=0)
     assert found.poses.dtype == torch.float32
@@ -74,6 +76,8 @@ def test_poses_agree_with_kinematics_joint_by_joint(tmp_path, dialect, names, un
         (BIPED_NAMES, "Bip01 "),
         (SMPL_NAMES, ""),
         (BLENDER_NAMES, ""),
+        (WISCONSIN_NAMES, ""),
+        (UNREAL_NAMES, ""),
     ],
 )
 def test_other_tables_of_joint_names(tmp_path, names, prefix):
@@ -184,19 +188,122 @@ def test_resampling_takes_the_nearest_frames(tmp_path, rate, fps, count, expecte
     assert len(found.poses) == len(expected)
 
 
-@pytest.mark.parametrize("unit_mm", mocap.UNITS_MM)
-def test_unit_is_estimated_by_thigh_and_shin(tmp_path, unit_mm):
-    person = person_of(unit_mm, CMU_NAMES, ZXY, ZYX)
-    found = mocap.load(save(tmp_path, bvh_text(person, rest_values(person))))
-    lengths = found.limb_lengths_mm
-    assert lengths[1].item() == pytest.approx(400.1, abs=0.1)
-    assert lengths[2].item() == pytest.approx(430.0, abs=0.1)
+def _person(leg_units, unit_mm=10.0):
+    """A body whose thigh and shin have together so many units."""
+    return person_of(830.1 / leg_units, CMU_NAMES, ZXY, ZYX)
 
 
-def test_given_unit_overrides_the_estimate(tmp_path):
-    path = save(tmp_path, bvh_text(CMU, rest_values(CMU)))
-    ratio = mocap.load(path, unit_mm=100.0).poses / mocap.load(path).poses
-    torch.testing.assert_close(ratio.nanmedian(), torch.tensor(100 / 56.444))
+@pytest.mark.parametrize(
+    ("leg", "unit", "note"),
+    [
+        (83.0, "cm", ""),
+        (51.0, "cm", ""),  # a child
+        (37.0, "cm", "taken for cm, could be inch"),  # a small one, or a tall adult in inches
+        (35.0, "inch", ""),
+        (0.42, "m", ""),
+        (0.9, "m", ""),
+        (480.0, "mm", ""),
+        (16.0, "cmu", ""),
+    ],
+)
+def test_unit_is_the_first_that_makes_legs_plausible(tmp_path, leg, unit, note):
+    person = _person(leg)
+    path = save(tmp_path, bvh_text(person, rest_values(person)))
+    motion = mocap.load(path)
+    assert motion.limb_lengths_mm[[1, 2]].sum() == pytest.approx(
+        leg * mocap.UNITS_MM[unit], rel=1e-3
+    )
+    assert motion.notes.get("clip", "") == note
+    given = mocap.load(path, unit=unit)
+    assert torch.equal(given.poses, motion.poses) and not given.notes
+
+
+def test_given_unit_may_be_any_length(tmp_path):
+    person = _person(21.68)
+    path = save(tmp_path, bvh_text(person, rest_values(person)))
+    with pytest.raises(InputError, match=r"thigh plus shin is 21\.68 units.*or give the unit"):
+        mocap.load(path)
+    legs = mocap.load(path, unit="40").limb_lengths_mm[[1, 2]]
+    assert legs.sum() == pytest.approx(21.68 * 40, rel=1e-3)
+
+
+UP = {"z": [1, 0, 0, 0, 0, -1, 0, 1, 0], "-y": [1, 0, 0, 0, -1, 0, 0, 0, -1],
+      "-z": [1, 0, 0, 0, 0, 1, 0, -1, 0], "x": [0, 1, 0, -1, 0, 0, 0, 0, 1],
+      "-x": [0, -1, 0, 1, 0, 0, 0, 0, 1]}  # fmt: skip
+
+
+def _turned(person, values, rows):
+    """The same person and motion in other axes; angles must be those of rest."""
+    turn = np.array(rows).reshape(3, 3)
+    values = values.copy()
+    values[:, :3] = values[:, :3] @ turn.T
+    return [(name, parent, turn @ offset, c) for name, parent, offset, c in person], values
+
+
+@pytest.mark.parametrize("up", UP)
+def test_the_axis_from_feet_to_head_is_turned_up(tmp_path, up):
+    upright = mocap.load(save(tmp_path, bvh_text(CMU, rest_values(CMU, 3)), "upright.bvh"))
+    person, values = _turned(CMU, rest_values(CMU, 3), UP[up])
+    path = save(tmp_path, bvh_text(person, values))
+    motion = mocap.load(path)
+    torch.testing.assert_close(motion.poses, upright.poses, atol=0.01, rtol=0)
+    assert motion.notes == {"clip": f"{up} points up: turned"} and not upright.notes
+    assert torch.equal(mocap.load(path, up=up).poses, motion.poses)
+    lying = mocap.load(path, up="y").poses[:, H36M17.index("head_top"), 1]
+    assert (lying > -100).all()
+
+
+def test_who_lies_on_the_floor_stays_there(tmp_path):
+    values = rest_values(CMU, 3)
+    columns = [c for _, _, _, channels in depth_first(CMU) for c in channels]
+    values[:, columns.index("Xrotation")] = -90
+    values[:, :3] = np.array([300.0, 120.0, 2000.0]) / 56.444
+    motion = mocap.load(save(tmp_path, bvh_text(CMU, values)))
+    assert motion.poses[:, H36M17.index("head_top"), 1].abs().max() < 100
+    assert not motion.notes
+
+
+@pytest.mark.parametrize(
+    ("names", "performers", "known"),
+    [
+        (["07_01", "07_02", "x/08_01", "09_1"], ["07", "07", "08", "09"], True),
+        (["walk1_subject1", "run_subject1", "run_subject12", "run_subject5"],
+         ["subject1", "subject1", "subject12", "subject5"], True),
+        (["Actor_01_walk", "b/actor1_run", "actor2", "actor03"],
+         ["actor1", "actor1", "actor2", "actor3"], True),
+        (["anna/run", "anna/walk", "ben/run", "cho/a/walk"],
+         ["anna", "anna", "ben", "cho/a"], True),
+        (["run", "walk", "jump"], ["run", "walk", "jump"], False),
+        (["all/run", "all/walk", "all/jump"], ["all/run", "all/walk", "all/jump"], False),
+        (["run", "anna/walk", "ben/jump"], ["run", "anna", "ben"], False),
+    ],
+)  # fmt: skip
+def test_performers_are_known_by_names_or_said_not_to_be(tmp_path, names, performers, known):
+    for seed, name in enumerate(names):
+        save(tmp_path, bvh_text(CMU, random_values(CMU, seed=seed)), f"{name}.bvh")
+    motion = mocap.load(tmp_path)
+    expected = dict(zip(names, performers, strict=True))
+    assert dict(zip(motion.clip_names, motion.performers, strict=True)) == expected
+    assert bool(motion.caveat) != known
+
+
+def test_files_that_cannot_be_used_are_listed_and_the_rest_is_read(tmp_path):
+    good = bvh_text(CMU, random_values(CMU))
+    head = good.rsplit(b"Frame Time", 1)[0]
+    save(tmp_path, head.replace(b"Frames:\t4", b"Frames: 0") + b"Frame Time: .1\n", "empty.bvh")
+    save(tmp_path, good + good.splitlines()[-1] + b"\n\x1a", "more.bvh")
+    save(tmp_path, bvh_text(CMU, random_values(CMU, seed=1)) + b"\x1a", "old.bvh")
+    (tmp_path / "lost.bvh").symlink_to(tmp_path / "gone")
+    for companion in ("._more.bvh", "__MACOSX/more.bvh", ".hidden/more.bvh"):
+        save(tmp_path, b"\0\5\26\7", companion)
+    motion = mocap.load(tmp_path)
+    assert motion.clip_names == ("more", "old")
+    assert motion.notes == {"more": "1 more rows of motion than Frames says, cut off"}
+    assert set(motion.skipped) == {"empty", "lost"}
+    assert "Frames 0; expected Frames > 0" in motion.skipped["empty"]
+    assert "lost.bvh: No such file" in motion.skipped["lost"]
+    same = mocap.load(save(tmp_path, good, "same.bvh")).poses
+    assert torch.equal(motion.poses[motion.clip == 0], same)
 
 
 def test_folder_is_searched_below_sorted_and_freed_of_duplicates(tmp_path):
@@ -214,17 +321,29 @@ def test_folder_is_searched_below_sorted_and_freed_of_duplicates(tmp_path):
     assert torch.equal(again.poses, found.poses)
 
 
-def test_bad_arguments(tmp_path):
-    with pytest.raises(InputError, match="nowhere: not found; expected a folder"):
-        mocap.load(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"no file \*\.bvh"):
-        mocap.load(tmp_path)
-    (tmp_path / "lost.bvh").symlink_to(tmp_path / "gone")
-    with pytest.raises(InputError, match=r"lost\.bvh: could not be read"):
-        mocap.load(tmp_path)
-    for arguments in ({"fps": 0.0}, {"fps": float("nan")}, {"unit_mm": -1.0}):
-        with pytest.raises(InputError, match=r"expected a positive number"):
-            mocap.load(tmp_path, **arguments)
+@pytest.mark.parametrize(
+    ("files", "options", "message"),
+    [
+        (None, {}, "nowhere: not found; expected a folder"),
+        ([], {}, r"no file \*\.bvh found here or below; expected some"),
+        (["07.asf", "07_01.amc"], {}, "found ASF/AMC files, which are not read; expected some"),
+        (
+            ["a.bvh", "b.bvh"],
+            {},
+            r"none of 2 BVH files can be used; the first: .*a\.bvh: ",
+        ),
+        ([], {"fps": 0.0}, "fps: found 0.0; expected a positive number"),
+        ([], {"fps": float("nan")}, "fps: found nan"),
+        ([], {"unit": "ell"}, "unit: found 'ell'; expected one of cm, m, mm"),
+        ([], {"unit": -1.0}, "unit: found -1.0"),
+        ([], {"up": "w"}, "up: found 'w'; expected one of y, -y, z"),
+    ],
+)
+def test_bad_arguments(tmp_path, files, options, message):
+    for name in files or []:
+        save(tmp_path, b" ", name)
+    with pytest.raises(InputError, match=message):
+        mocap.load(tmp_path if files is not None else tmp_path / "nowhere", **options)
 
 
 @pytest.fixture(scope="module")

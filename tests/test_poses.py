@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from ordlib.camera import rotation
+from ordlib.camera import rotation_matrix
 from ordlib.errors import InputError
 from ordlib.skeleton import H36M17, mean_limb_lengths
 from ordlib.synthetic.actions import DAILY, H36M_ACTIONS
@@ -214,4 +214,4 @@ def test_rotation_is_that_of_the_vector():
     vectors = 3 * torch.randn(50, 3, generator=seeded(), dtype=torch.float64)
     vectors[0], vectors[1] = 0, 1e-9
     expected = torch.from_numpy(Rotation.from_rotvec(vectors.numpy()).as_matrix())
-    torch.testing.assert_close(rotation(vectors), expected)
+    torch.testing.assert_close(rotation_matrix(vectors), expected)

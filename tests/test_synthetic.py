@@ -1,4 +1,5 @@
 import json
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -336,7 +337,14 @@ def captured(performers=7):
     lengths = torch.full((30 * len(names), 16), 200.0)
     poses = sample_poses("Walking", lengths, torch.Generator().manual_seed(1))
     clip = torch.arange(len(names)).repeat_interleave(30)
-    return MotionCapture(poses, clip, tuple(names), torch.arange(30).repeat(len(names)), 10.0, {})
+    return MotionCapture(
+        poses,
+        clip,
+        tuple(names),
+        torch.arange(30).repeat(len(names)),
+        10.0,
+        [re.sub(r"_\d+$", "", name) for name in names],
+    )
 
 
 def test_poses_of_motion_capture(fresh, tmp_path, monkeypatch):

@@ -1,52 +1,46 @@
 """BVH motion files: a strict parser and batched forward kinematics.
 
-A joint's rotation is the product of its rotation channels in the order listed, per joint. A
-position channel replaces that component of the joint's OFFSET; it is not added to it. Angles are
-in degrees; the unit of length is not stated in the file.
+A joint's rotation is the product of its rotation channels in the order listed. A position channel
+replaces that component of the joint's OFFSET; it is not added to it. Angles are in degrees; the
+unit of length and the axis that points up are not stated in the file.
 """
 
 import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ordlib.camera import rotation_matrix
 from ordlib.errors import InputError
 
-_AXES = "xyz"
-_CHANNELS = tuple(f"{axis}{kind}" for kind in ("position", "rotation") for axis in _AXES)
+_CHANNELS = tuple(f"{axis}{kind}" for kind in ("position", "rotation") for axis in "xyz")
+_HEADERS = ("Frames", "Frame Time")
+_END = b" \t\r\n\0\x1a"  # old editors end a file with Ctrl-Z
 
 
 @dataclass
 class Node:
-    """A joint, or an end site, whose name is empty.
-
-    Attributes:
-        name: joint name as written.
-        parent: index of the parent among the nodes, -1 for the root.
-        offset: OFFSET from the parent, in the file's unit.
-        channels: lower-case channel names in the order listed.
-    """
+    """A joint, or an end site, whose name is empty."""
 
     name: str
-    parent: int
-    offset: tuple[float, ...] = ()
-    channels: tuple[str, ...] = ()
+    parent: int  # index among the nodes, -1 for the root
+    offset: tuple[float, ...] = ()  # from the parent, in the file's unit
+    channels: tuple[str, ...] = ()  # lower case, in the order listed
 
 
 @dataclass(frozen=True)
 class Motion:
-    """A parsed file: nodes with parents before children, and one row of `values` per frame."""
+    """A parsed file."""
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[Node, ...]  # parents before children
     frame_time_s: float
     values: Float[Tensor, "frames channels"]
+    note: str = ""  # what was not as it should be, and yet could be used
 
 
 def parse(raw: bytes, source: str) -> Motion:
@@ -56,16 +50,14 @@ def parse(raw: bytes, source: str) -> Motion:
         InputError: the file breaks the format; the message says where, what was found and what
             was expected.
     """
-    lines = raw.removeprefix(b"\xef\xbb\xbf").splitlines()
+    lines = raw.removeprefix(b"\xef\xbb\xbf").rstrip(_END).splitlines()
     start, motion = _sections(lines, source)
-    words = [
-        (word, number + 1)
-        for number in range(start + 1, motion)
-        for word in _text(lines[number]).replace("{", " { ").replace("}", " } ").split()
-    ]
-    nodes = _Hierarchy(words, source, motion + 1).nodes()
-    rows = [(line, number + 1) for number, line in enumerate(lines) if number > motion]
-    return _motion(nodes, [(line, number) for line, number in rows if line.strip()], source)
+    hierarchy = lines[start + 1 : motion]
+    spaced = [line.replace(b"{", b" { ").replace(b"}", b" } ") for line in hierarchy]
+    words = [(w, n) for n, line in enumerate(spaced, start + 2) for w in _text(line).split()]
+    nodes = _nodes(_Words(words, source, motion + 1))
+    rows = [(line, number) for number, line in enumerate(lines, 1) if number > motion + 1]
+    return _motion(nodes, [row for row in rows if row[0].strip()], source)
 
 
 def positions(
@@ -73,22 +65,34 @@ def positions(
 ) -> Float[Tensor, "frames nodes 3"]:
     """World positions of all nodes in the given frames, float64, in the file's unit and axes."""
     values = motion.values[torch.as_tensor(frames)]
-    first = np.cumsum([0, *(len(node.channels) for node in motion.nodes)])
-    rotation = _local_rotations(motion.nodes, values, first)
-    translation = _local_translations(motion.nodes, values, first)
+    axes = ["xyz".index(channel[0]) for node in motion.nodes for channel in node.channels]
+    turns = rotation_matrix(values.deg2rad()[..., None] * torch.eye(3, dtype=values.dtype)[axes])
     world: list[Tensor] = []
-    for index, node in enumerate(motion.nodes):
-        if node.parent < 0:
-            world.append(translation[:, index])
-            continue
-        turned = rotation[:, node.parent] @ translation[:, index, :, None]
-        world.append(world[node.parent] + turned[..., 0])
-        rotation[:, index] = rotation[:, node.parent] @ rotation[:, index]
+    frame: list[Tensor] = []  # rotation of each node in the world
+    columns = iter(range(len(axes)))
+    for node in motion.nodes:
+        place = torch.tensor(node.offset, dtype=values.dtype).repeat(len(values), 1)
+        turn = torch.eye(3, dtype=values.dtype)
+        for channel in node.channels:
+            column = next(columns)
+            if channel.endswith("position"):
+                place[:, axes[column]] = values[:, column]
+            else:
+                turn = turn @ turns[:, column]
+        if node.parent >= 0:
+            place = world[node.parent] + (frame[node.parent] @ place[..., None])[..., 0]
+            turn = frame[node.parent] @ turn
+        world.append(place)
+        frame.append(turn)
     return torch.stack(world, 1)
 
 
 def _text(line: bytes) -> str:
     return line.decode("utf-8", "replace")
+
+
+def _quote(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "...")
 
 
 def _error(source: str, line: int, found: str, expected: str) -> InputError:
@@ -97,9 +101,9 @@ def _error(source: str, line: int, found: str, expected: str) -> InputError:
 
 def _sections(lines: list[bytes], source: str) -> tuple[int, int]:
     """Indices of the lines HIERARCHY and MOTION."""
-    if not any(line.strip() for line in lines):
-        raise InputError(f"{source}: the file is empty; expected a BVH file that starts HIERARCHY")
     keywords = [line.strip().upper() for line in lines]
+    if not any(keywords):
+        raise InputError(f"{source}: the file is empty; expected a BVH file that starts HIERARCHY")
     starts = [number for number, word in enumerate(keywords) if word == b"HIERARCHY"]
     if not starts:
         raise InputError(f"{source}: no line HIERARCHY found; expected a BVH text file")
@@ -113,85 +117,72 @@ def _sections(lines: list[bytes], source: str) -> tuple[int, int]:
     return starts[0], keywords.index(b"MOTION")
 
 
-def _quote(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "...")
-
-
-class _Hierarchy:
-    """Reads the words between HIERARCHY and MOTION; `end` is the line number of MOTION."""
+class _Words:
+    """The words between HIERARCHY and MOTION with their lines; `end` is the line of MOTION."""
 
     def __init__(self, words: Iterable[tuple[str, int]], source: str, end: int) -> None:
-        self._words = iter(words)
-        self._source = source
+        self._words, self._source = iter(words), source
         self._line = self._end = end
-        self._nodes: list[Node] = []
-        self._open: list[int] = []  # nodes whose brace is not closed yet, root first
 
-    def nodes(self) -> tuple[Node, ...]:
-        while word := self._next(optional=bool(self._nodes) and not self._open):
-            self._statement(word)
-        return tuple(self._nodes)
-
-    def _statement(self, word: str) -> None:
-        keyword = word.upper()
-        if not self._open:
-            if keyword != "ROOT" or self._nodes:
-                self._fail(word, "MOTION after the one root" if self._nodes else "ROOT")
-            self._start(self._name())
-        elif keyword in ("JOINT", "END"):
-            name = self._name()
-            self._start(name if keyword == "JOINT" else "")
-        elif keyword == "OFFSET":
-            self._nodes[self._open[-1]].offset = tuple(self._number() for _ in _AXES)
-        elif keyword == "CHANNELS":
-            self._nodes[self._open[-1]].channels = self._channels()
-        elif keyword == "}":
-            if not self._nodes[self._open.pop()].offset:
-                self._fail(word, "an OFFSET before it")
-        else:
-            self._fail(word, "JOINT, End Site, OFFSET, CHANNELS or }")
-
-    def _start(self, name: str) -> None:
-        parent = self._open[-1] if self._open else -1
-        self._open.append(len(self._nodes))
-        self._nodes.append(Node(name, parent))
-
-    def _next(self, optional: bool = False) -> str:
+    def next(self) -> str:
+        """The next word; none at MOTION."""
         word, self._line = next(self._words, ("", self._end))
-        if not word and not optional:
-            self._fail("MOTION", "the hierarchy complete before it, every { closed by }")
         return word
 
-    def _fail(self, found: str, expected: str) -> NoReturn:
-        raise _error(self._source, self._line, _quote(found), expected)
+    def error(self, found: str, expected: str) -> InputError:
+        return _error(self._source, self._line, _quote(found or "MOTION"), expected)
 
-    def _name(self) -> str:
-        words = []
-        while (word := self._next()) != "{":
-            words.append(word)
-        return " ".join(words)
-
-    def _number(self) -> float:
-        word = self._next()
-        try:
-            value = float(word)
-        except ValueError:
-            value = math.nan
+    def number(self) -> float:
+        value = _number(word := self.next())
         if not math.isfinite(value):
-            self._fail(word, "a finite number")
+            raise self.error(word, "a finite number")
         return value
 
-    def _channels(self) -> tuple[str, ...]:
-        count = self._number()
-        if count not in range(len(_CHANNELS) + 1):
-            self._fail(f"{count:g} channels", f"0 to {len(_CHANNELS)}")
-        names = []
-        for _ in range(int(count)):
-            name = self._next()
-            if name.lower() not in _CHANNELS:
-                self._fail(name, f"{count:g} channels out of Xposition ... Zrotation")
-            names.append(name.lower())
-        return tuple(names)
+
+def _nodes(words: _Words) -> tuple[Node, ...]:
+    nodes: list[Node] = []
+    open_nodes: list[int] = []  # nodes whose brace is not closed yet, root first
+    while (word := words.next()) or open_nodes or not nodes:
+        keyword = word.upper()
+        if not open_nodes and (keyword != "ROOT" or nodes):
+            raise words.error(word, "MOTION after the one root" if nodes else "ROOT")
+        node = nodes[open_nodes[-1]] if open_nodes else None
+        if node is None or keyword in ("JOINT", "END"):
+            name = " ".join(iter(lambda: _open(words), "{"))
+            parent = open_nodes[-1] if open_nodes else -1
+            open_nodes.append(len(nodes))
+            nodes.append(Node("" if keyword == "END" else name, parent))
+        elif keyword == "OFFSET":
+            node.offset = (words.number(), words.number(), words.number())
+        elif keyword == "CHANNELS":
+            node.channels = _channels(words)
+        elif keyword == "}" and node.offset:
+            open_nodes.pop()
+        elif keyword == "}":
+            raise words.error(word, "an OFFSET before it")
+        else:
+            raise words.error(word, "JOINT, End Site, OFFSET, CHANNELS or }, every { closed by }")
+    return tuple(nodes)
+
+
+def _open(words: _Words) -> str:
+    """The next word of a name or the brace after it."""
+    if word := words.next():
+        return word
+    raise words.error(word, "{ after a name")
+
+
+def _channels(words: _Words) -> tuple[str, ...]:
+    count = words.number()
+    if count not in range(len(_CHANNELS) + 1):
+        raise words.error(f"{count:g} channels", f"0 to {len(_CHANNELS)}")
+    names = []
+    for _ in range(int(count)):
+        name = words.next()
+        if name.lower() not in _CHANNELS:
+            raise words.error(name, f"{count:g} channels out of Xposition ... Zrotation")
+        names.append(name.lower())
+    return tuple(names)
 
 
 def _header(rows: list[tuple[bytes, int]], index: int, name: str, source: str) -> float:
@@ -201,10 +192,7 @@ def _header(rows: list[tuple[bytes, int]], index: int, name: str, source: str) -
     line, number = rows[index]
     pattern = r"\s*".join([*name.split(), ":", r"(\S+)"])
     match = re.fullmatch(pattern, _text(line).strip(), re.IGNORECASE)
-    try:
-        value = float(match[1]) if match else math.nan
-    except ValueError:
-        value = math.nan
+    value = _number(match[1]) if match else math.nan
     if not math.isfinite(value):
         raise _error(source, number, _quote(_text(line).strip()), f"'{name}: number'")
     if value <= 0:
@@ -213,14 +201,15 @@ def _header(rows: list[tuple[bytes, int]], index: int, name: str, source: str) -
 
 
 def _motion(nodes: tuple[Node, ...], rows: list[tuple[bytes, int]], source: str) -> Motion:
-    frames = _header(rows, 0, "Frames", source)
-    frame_time_s = _header(rows, 1, "Frame Time", source)
-    if len(rows) - 2 != frames:
+    frames, frame_time_s = (_header(rows, k, n, source) for k, n in enumerate(_HEADERS))
+    extra = len(rows) - len(_HEADERS) - frames
+    if extra < 0 or frames % 1:
         raise InputError(
             f"{source}: found {len(rows) - 2} rows of motion; expected {frames:g} (Frames)"
         )
-    values = _values(rows[2:], sum(len(node.channels) for node in nodes), source)
-    return Motion(nodes, frame_time_s, torch.from_numpy(values))
+    values = _values(rows[2 : 2 + int(frames)], sum(len(n.channels) for n in nodes), source)
+    note = f"{extra:g} more rows of motion than Frames says, cut off" if extra else ""
+    return Motion(nodes, frame_time_s, torch.from_numpy(values), note)
 
 
 def _values(rows: list[tuple[bytes, int]], columns: int, source: str) -> np.ndarray:
@@ -231,7 +220,7 @@ def _values(rows: list[tuple[bytes, int]], columns: int, source: str) -> np.ndar
     try:
         values = np.array(split, dtype=np.float64)
     except ValueError:
-        values = np.array([[_float(word) for word in words] for words in split])
+        values = np.array([[_number(word) for word in words] for words in split])
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         row, column = bad[0]
@@ -239,44 +228,8 @@ def _values(rows: list[tuple[bytes, int]], columns: int, source: str) -> np.ndar
     return values
 
 
-def _float(word: bytes) -> float:
+def _number(word: bytes | str) -> float:
     try:
         return float(word)
     except ValueError:
         return math.nan
-
-
-def _local_rotations(
-    nodes: tuple[Node, ...], values: Float[Tensor, "frames channels"], first: np.ndarray
-) -> Float[Tensor, "frames nodes 3 3"]:
-    """Rotation of each node in its parent's frame; nodes of one channel order go together."""
-    rotation = torch.eye(3, dtype=values.dtype).repeat(len(values), len(nodes), 1, 1)
-    groups: dict[str, list[int]] = {}
-    columns: dict[int, list[int]] = {}
-    for i, node in enumerate(nodes):
-        turns = [(k, name) for k, name in enumerate(node.channels) if name.endswith("rotation")]
-        columns[i] = [int(first[i]) + k for k, _ in turns]
-        groups.setdefault("".join(name[0] for _, name in turns).upper(), []).append(i)
-    for order, members in groups.items():
-        if order:
-            angles_deg = values[:, torch.tensor([columns[i] for i in members])]
-            rotation[:, members] = roma.euler_to_rotmat(order, angles_deg, degrees=True)
-    return rotation
-
-
-def _local_translations(
-    nodes: tuple[Node, ...], values: Float[Tensor, "frames channels"], first: np.ndarray
-) -> Float[Tensor, "frames nodes 3"]:
-    """Offset of each node from its parent; position channels replace its components."""
-    offsets = torch.tensor([node.offset for node in nodes], dtype=values.dtype)
-    translation = offsets.repeat(len(values), 1, 1)
-    moved = [
-        (i, _AXES.index(name[0]), int(first[i]) + k)
-        for i, node in enumerate(nodes)
-        for k, name in enumerate(node.channels)
-        if name.endswith("position")
-    ]
-    if moved:
-        node_index, axis, column = (list(part) for part in zip(*moved, strict=True))
-        translation[:, node_index, axis] = values[:, column]
-    return translation

@@ -1,21 +1,22 @@
-"""Poses from any folder of motion capture, BVH or ASF/AMC, on the 17 joints of Human3.6M."""
+"""Poses from any folder of BVH motion capture, on the 17 joints of Human3.6M."""
 
 import hashlib
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ordlib.datasets import amc, bvh
+from ordlib.datasets import bvh
 from ordlib.errors import InputError
+from ordlib.files import digest
+from ordlib.shapes import Bones
 from ordlib.skeleton import H36M17, Skeleton
 
 # Words that name each joint, the first one found wins. Letter case, punctuation, a prefix that
@@ -23,93 +24,121 @@ from ordlib.skeleton import H36M17, Skeleton
 # `shoulder` comes last: beside `arm` or `upper arm` it is a clavicle.
 _SIDED = {
     "hip": ("upleg", "upperleg", "thigh", "femur", "hip"),
-    "knee": ("knee", "lowerleg", "calf", "shin", "tibia", "leg"),
+    "knee": ("knee", "lowerleg", "lowleg", "calf", "shin", "tibia", "leg"),
     "ankle": ("ankle", "foot"),
     "shoulder": ("uparm", "upperarm", "shldr", "humerus", "arm", "shoulder"),
-    "elbow": ("elbow", "forearm", "lowerarm", "radius"),
+    "elbow": ("elbow", "forearm", "lowerarm", "lowarm", "radius"),
     "wrist": ("wrist", "hand"),
 }
 _MIDDLE = {
-    "thorax": ("neck", "neck1", "upperneck", "lowerneck"),
+    "thorax": ("neck", "neck1", "neck01", "upperneck", "lowerneck"),
     "jaw": ("head",),
     "head_top": ("headtop", "headtopend", "headend", "headnub"),
 }
 
-_SUFFIXES = (".bvh", ".amc")
+UNITS_MM = {"cm": 10.0, "m": 1000.0, "mm": 1.0, "cmu": 56.444, "inch": 25.4}
+"""Units of length found in files; `cmu` is 1/0.45 inch, that of the CMU database."""
 
-UNITS_MM = (56.444, 10.0, 1000.0, 25.4, 1.0)
-"""Units of length found in files: 1/0.45 inch (CMU), cm, m, inch, mm."""
+LEG_MM = {"cm": 360.0, "m": 360.0, "mm": 360.0, "cmu": 600.0, "inch": 600.0}
+"""Shortest thigh plus shin that a unit is believed to give: of a child, or of an adult. Adults have
+750 to 950 mm; the longest is 1,100 mm."""
 
-LEG_MM = (600.0, 1100.0)
-"""Thigh plus shin of a plausible person: 750 to 950 mm in adults, with tolerance."""
+_LONGEST_LEG_MM = 1100.0
+
+# Turns of a file's axes into y up, for each axis that may point up in it.
+_TURNS = {
+    "y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "-y": ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
+    "z": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
+    "-z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+    "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
+    "-x": ((0, 1, 0), (-1, 0, 0), (0, 0, 1)),
+}
+UP_AXES = tuple(_TURNS)
 
 
 @dataclass(frozen=True)
 class MotionCapture:
-    """F poses from motion capture clips.
+    """F poses from motion capture clips."""
 
-    Attributes:
-        poses: mm relative to the pelvis; x right, y down, z away, facing as it was recorded.
-        clip: index into `clip_names`, for each pose.
-        clip_names: path of each clip below the folder, without its suffix.
-        frame: frame number in the source file, from 0, for each pose.
-        fps: poses per second that were asked for.
-        skipped: files left out, by clip name, with the reason.
-        skeleton: joint set of `poses`.
-    """
-
-    poses: Float[Tensor, "frames 17 3"]
-    clip: Int64[Tensor, " frames"]
-    clip_names: tuple[str, ...]
-    frame: Int64[Tensor, " frames"]
-    fps: float
-    skipped: Mapping[str, str]
+    poses: Float[Tensor, "frames 17 3"]  # mm from the pelvis; y down, facing as recorded
+    clip: Int64[Tensor, " frames"]  # index into `clip_names`
+    clip_names: tuple[str, ...]  # path of each clip below the folder, without its suffix
+    frame: Int64[Tensor, " frames"]  # number in the source file, from 0
+    fps: float  # poses a second
+    performers: tuple[str, ...] = ()  # who moves in each clip; the clip's own name if unknown
+    skipped: Mapping[str, str] = field(default_factory=dict)  # file names left out, and why
+    notes: Mapping[str, str] = field(default_factory=dict)  # by clip name: what was changed
+    caveat: str = ""  # said where it is not known who moves
     skeleton: Skeleton = H36M17
 
     def __len__(self) -> int:
         return len(self.poses)
 
     @property
-    def limb_lengths_mm(self) -> Float[Tensor, " bones"]:
+    def limb_lengths_mm(self) -> Bones:
         """Mean lengths of the bones that end in joints 1 to 16."""
         return _bones(self.poses).norm(dim=-1).mean(0)
 
+    @property
+    def digest(self) -> str:
+        """What poses, clips and performers follow from, in twelve digits."""
+        content = hashlib.sha256(self.poses.numpy().tobytes()).hexdigest()
+        return digest([content, self.clip.tolist(), self.clip_names, self.performers])
 
-def load(folder: str | Path, fps: float = 10.0, unit_mm: float | None = None) -> MotionCapture:
-    """Read every `*.bvh` and `*.amc` below a folder, or one file, as root-relative poses.
 
-    An AMC file needs its skeleton beside it, an ASF file that it starts like (`07.asf` for
-    `07_01.amc`) or the only one there, and has 120 frames a second.
+def load(
+    folder: str | Path, fps: float = 10.0, *, unit: str | float | None = None, up: str | None = None
+) -> MotionCapture:
+    """Read every `*.bvh` below a folder, or one file, as root-relative poses.
 
-    A clip is sampled at the source frames nearest to 0, 1/fps, 2/fps, ... seconds, no frame
-    twice. Files with the same lines as an earlier one (line ends aside) are left out and listed
-    in `skipped`; nothing else is left out.
+    A clip is sampled at the source frames nearest to 0, 1/fps, 2/fps, ... seconds, no frame twice.
+    Files that cannot be used, and those with the lines of an earlier one, are listed in `skipped`
+    with the reason; what was changed in a clip, or is not sure, stands in `notes`.
 
     Args:
         folder: a folder, searched recursively, or one file.
         fps: poses per second.
-        unit_mm: length of the files' unit. By default that of `UNITS_MM` which makes thigh plus
-            shin plausible (`LEG_MM`), file by file.
+        unit: of the files' lengths, a name in `UNITS_MM` or millimetres. By default the first of
+            `UNITS_MM` that makes thigh plus shin plausible, file by file.
+        up: the files' axis that points up, of `UP_AXES`. By default the one from feet to head, over
+            all of a clip.
 
     Raises:
-        InputError: there is no such file, or one cannot be read or mapped onto the 17 joints.
+        InputError: there is no such file, or none that can be used; bad arguments.
     """
-    for name, value in (("fps", fps), ("unit_mm", unit_mm)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise InputError(f"{name}: found {value}; expected a positive number")
-    poses, frames, names, skipped = [], [], [], {}
+    unit_mm = _check(fps, unit, up)
+    files = list(_files(Path(folder)))
+    poses, frames, names, skipped, notes = [], [], [], {}, {}
     first_seen: dict[bytes, str] = {}
-    for path, name in _files(Path(folder)):
-        raw = _read(path)
-        content = hashlib.sha256(b"\n".join(map(bytes.strip, raw.splitlines()))).digest()
-        if content in first_seen:
-            skipped[name] = f"duplicate of {first_seen[content]}"
+    for path, name in files:
+        try:
+            raw = path.read_bytes()
+            content = hashlib.sha256(b"\n".join(map(bytes.strip, raw.splitlines()))).digest()
+            if content in first_seen:
+                skipped[name] = f"duplicate of {first_seen[content]}"
+                continue
+            motion = bvh.parse(raw, str(path))
+            kept = _sampled_frames(len(motion.values), motion.frame_time_s, fps)
+            clip, note = _poses(motion, kept, unit_mm, up, str(path))
+        except (InputError, OSError) as error:
+            reason = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            if len(files) == 1:
+                raise InputError(f"{reason}; expected a motion file to read") from error
+            skipped[name] = reason
             continue
         first_seen[content] = name
-        motion = _parse(raw, path)
-        frames.append(_sampled_frames(len(motion.values), motion.frame_time_s, fps))
-        poses.append(_poses(motion, frames[-1], unit_mm, str(path)))
+        poses.append(clip)
+        frames.append(kept)
         names.append(name)
+        if note:
+            notes[name] = note
+    if not names:
+        raise InputError(
+            f"{folder}: none of {len(files)} BVH files can be used; the first: "
+            + next(iter(skipped.values()))
+        )
+    performers, caveat = _performers(names)
     counts = torch.tensor([len(kept) for kept in frames])
     return MotionCapture(
         poses=torch.cat(poses),
@@ -117,8 +146,29 @@ def load(folder: str | Path, fps: float = 10.0, unit_mm: float | None = None) ->
         clip_names=tuple(names),
         frame=torch.from_numpy(np.concatenate(frames)),
         fps=fps,
-        skipped=MappingProxyType(skipped),
+        performers=performers,
+        skipped=skipped,
+        notes=notes,
+        caveat=caveat,
     )
+
+
+def _check(fps: float, unit: str | float | None, up: str | None) -> float | None:
+    """The unit in millimetres."""
+    if not (math.isfinite(fps) and fps > 0):
+        raise InputError(f"fps: found {fps}; expected a positive number")
+    if up is not None and up not in _TURNS:
+        raise InputError(f"up: found {up!r}; expected one of {', '.join(_TURNS)}")
+    if unit is None or unit in UNITS_MM:
+        return None if unit is None else UNITS_MM[str(unit)]
+    try:
+        unit_mm = float(unit)
+    except ValueError:
+        unit_mm = math.nan
+    if not (math.isfinite(unit_mm) and unit_mm > 0):
+        expected = f"one of {', '.join(UNITS_MM)}, or a positive number of millimetres"
+        raise InputError(f"unit: found {unit!r}; expected {expected}")
+    return unit_mm
 
 
 def _bones(poses: Float[Tensor, "*batch 17 3"]) -> Float[Tensor, "*batch 16 3"]:
@@ -132,38 +182,47 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
         yield folder, folder.stem
         return
     if not folder.is_dir():
-        raise InputError(f"{folder}: not found; expected a folder of BVH or AMC files, or one")
-    found = []
-    for parent, _, names in os.walk(folder, onerror=_refuse):
-        found += [Path(parent, name) for name in names if name.lower().endswith(_SUFFIXES)]
-    if not found:
-        raise InputError(f"{folder}: no file *.bvh or *.amc found here or below; expected some")
-    yield from sorted(
-        ((path, path.relative_to(folder).with_suffix("").as_posix()) for path in found),
-        key=lambda item: (item[1], item[0]),
-    )
+        raise InputError(f"{folder}: not found; expected a folder of BVH files, or one")
+    paths = []
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
+        # macOS leaves companions of other content beside the files of an archive
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
+        paths += [Path(parent, name) for name in names if not name.startswith(".")]
+    files = [path for path in paths if path.suffix.lower() == ".bvh"]
+    if not files:
+        acclaim = any(path.suffix.lower() in (".amc", ".asf") for path in paths)
+        hint = ", found ASF/AMC files, which are not read" if acclaim else ""
+        raise InputError(f"{folder}: no file *.bvh found here or below{hint}; expected some")
+    clips = [(path, path.relative_to(folder).with_suffix("").as_posix()) for path in files]
+    yield from sorted(clips, key=lambda clip: (clip[1], clip[0]))
 
 
 def _refuse(error: OSError) -> None:
-    raise InputError(
-        f"{error.filename}: {error.strerror or error}; expected to be able to read it"
-    ) from error
+    raise InputError(f"{error.filename}: {error.strerror}; expected a folder to read") from error
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{path}: could not be read: {reason}; expected a motion file") from error
+def _performers(clips: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """Who moves in each clip, as file and folder names say; and what is to be said about it."""
+    performers = [_performer(clip) for clip in clips]
+    unknown = performers.count("")
+    if len(set(performers) - {""}) + unknown < 3 or unknown == len(clips):
+        performers, unknown = [""] * len(clips), len(clips)
+    note = (
+        f"who moves in {unknown} of {len(clips)} clips is not known, or is one of fewer than three;"
+        " each of these clips counts as a performer, and one person may be trained and tested on"
+    )
+    named = tuple(name or clip for name, clip in zip(performers, clips, strict=True))
+    return named, note if unknown else ""
 
 
-def _parse(raw: bytes, path: Path) -> bvh.Motion:
-    """A motion; that of an AMC file belongs to a skeleton in another file."""
-    if path.suffix.lower() != ".amc":
-        return bvh.parse(raw, str(path))
-    skeleton = amc.skeleton_of(path)
-    return amc.parse(_read(skeleton), raw, str(skeleton), str(path))
+def _performer(clip: str) -> str:
+    """From `07_01`, `walk1_subject5`, `Actor_3/jump` or `anna/walk`; none if there is nothing."""
+    folder, _, name = clip.rpartition("/")
+    if number := re.match(r"\d+(?=_)", name):
+        return number[0]
+    if person := re.search(r"(subject|actor|performer)[\W_]?(\d+)", clip, re.IGNORECASE):
+        return f"{person[1].lower()}{int(person[2])}"
+    return folder
 
 
 def _sampled_frames(count: int, frame_time_s: float, fps: float) -> Int64[np.ndarray, " kept"]:
@@ -175,31 +234,51 @@ def _sampled_frames(count: int, frame_time_s: float, fps: float) -> Int64[np.nda
 
 
 def _poses(
-    motion: bvh.Motion, frames: np.ndarray, unit_mm: float | None, source: str
-) -> Float[Tensor, "frames 17 3"]:
+    motion: bvh.Motion, frames: np.ndarray, unit_mm: float | None, up: str | None, source: str
+) -> tuple[Float[Tensor, "frames 17 3"], str]:
+    """Poses of a clip, and a note on what was found out."""
     index = _joint_index(motion.nodes, source)
-    world = bvh.positions(motion, frames)
-    joints = _assemble(world, motion.nodes, index)
-    joints = (joints - joints[:, :1]) * joints.new_tensor([1.0, -1.0, -1.0])
-    unit = unit_mm or _unit_mm(joints, source)
-    poses = (joints * unit).float()
+    joints = _assemble(bvh.positions(motion, frames), motion.nodes, index)
+    name, unit = ("", unit_mm) if unit_mm else _unit(joints, source)
+    axis = up or _up_axis(joints * unit)
+    turned = (joints - joints[:, :1]) @ joints.new_tensor(_TURNS[axis]).mT
+    poses = (turned * turned.new_tensor([1.0, -1.0, -1.0]) * unit).float()
     if not poses.isfinite().all():
         raise InputError(f"{source}: joint positions overflow; expected lengths of a human body")
-    return poses
+    tilt = f"{axis} points up: turned" if axis != "y" and not up else ""
+    return poses, "; ".join(filter(None, (motion.note, name, tilt)))
 
 
-def _unit_mm(joints: Float[Tensor, "frames 17 3"], source: str) -> float:
-    """Unit of length that makes thigh plus shin plausible. Raises InputError if none does."""
+def _unit(joints: Float[Tensor, "frames 17 3"], source: str) -> tuple[str, float]:
+    """The unit that makes thigh plus shin plausible, in mm, and a note where two of them do."""
     ends = [joint - 1 for joint in (2, 3, 5, 6)]
     leg = 2 * float(_bones(joints)[:, ends].norm(dim=-1).mean(-1).median())
-    for unit in UNITS_MM:
-        if LEG_MM[0] <= leg * unit <= LEG_MM[1]:
-            return unit
-    units = ", ".join(f"{unit:g}" for unit in UNITS_MM)
-    raise InputError(
-        f"{source}: thigh plus shin is {leg:.4g} units, and no unit of {units} mm makes that"
-        f" {LEG_MM[0]:g} to {LEG_MM[1]:g} mm; expected a human body, or give unit_mm"
-    )
+    fit = [u for u, mm in UNITS_MM.items() if LEG_MM[u] <= leg * mm <= _LONGEST_LEG_MM]
+    if not fit:
+        raise InputError(
+            f"{source}: thigh plus shin is {leg:.4g} units, and no unit of {', '.join(UNITS_MM)}"
+            f" makes that a human body; expected 600 to {_LONGEST_LEG_MM:g} mm, of a child 360 mm"
+            " and more in cm, m or mm, or give the unit"
+        )
+    note = f"taken for {fit[0]}, could be {fit[1]}" if len(fit) > 1 else ""
+    return note, UNITS_MM[fit[0]]
+
+
+def _up_axis(joints_mm: Float[Tensor, "frames 17 3"]) -> str:
+    """The axis from feet to head over the clip; y where that is not clear, or somebody lies."""
+    feet = joints_mm[:, [H36M17.index("left_ankle"), H36M17.index("right_ankle")]].mean(1)
+    body = joints_mm[:, H36M17.index("jaw")] - feet
+    rise = body.mean(0)
+    axis = int(rise.abs().argmax())
+    if rise.abs()[axis] < 0.7 * body.norm(dim=-1).mean():
+        return "y"
+    # Who lies while y is up has the lowest joint at y = 0 and the pelvis a little higher.
+    sign = rise.sign()[axis]
+    floor = (sign * joints_mm[..., axis]).amin(1).median()  # 0 where this axis points up
+    lowest, pelvis = joints_mm[..., 1].amin(1).median(), joints_mm[:, 0, 1].median()
+    if axis != 1 and abs(floor) > 150 and -50 < lowest < 150 and 60 < pelvis < 350:
+        return "y"
+    return ("-" if sign < 0 else "") + "xyz"[axis]
 
 
 def _plain(names: list[str]) -> list[str]:

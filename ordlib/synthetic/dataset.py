@@ -212,7 +212,7 @@ def fingerprint(mocap: str | Path | None = None) -> str:
     """Digest of all that the images of a scale and seed follow from: code and poses."""
     if mocap is None:
         return digest([_source(), None])
-    reader = ("datasets/bvh.py", "datasets/amc.py", "datasets/mocap.py")
+    reader = ("datasets/bvh.py", "datasets/mocap.py")
     return digest([_source(), _text(reader), _content(Path(mocap))])
 
 

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from tqdm import tqdm
 
 from ordlib.annotation import PERSON, annotate
-from ordlib.camera import crop_intrinsics, pose_box, project, rotation, self_occluded
+from ordlib.camera import crop_intrinsics, pose_box, project, rotation_matrix, self_occluded
 from ordlib.datasets.mocap import MotionCapture
 from ordlib.skeleton import H36M17, LSP14_IN_H36M17
 from ordlib.synthetic.body import Appearance, sample_appearance
@@ -52,7 +52,7 @@ def _face_up(scene: Scene, up: Float[Tensor, "batch 3"]) -> Scene:
     axis = torch.linalg.cross(scene.up, up)
     sine = axis.norm(dim=-1, keepdim=True)
     angle = torch.atan2(sine, (scene.up * up).sum(-1, keepdim=True))
-    turn = rotation(F.normalize(axis, dim=-1) * angle)
+    turn = rotation_matrix(F.normalize(axis, dim=-1) * angle)
     light = (turn @ scene.light[..., None])[..., 0]
     return Scene(**{**vars(scene), "up": up, "light": light})
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from ordlib.camera import rotation
+from ordlib.camera import rotation_matrix
 from ordlib.errors import InputError
 from ordlib.skeleton import H36M17
 from ordlib.synthetic.actions import DAILY, Variant
@@ -146,7 +146,7 @@ def sample_angles(
 def _rotation(*components: Tensor | float) -> Float[Tensor, "count 3 3"]:
     """Rotation by the rotation vector with these components, degrees."""
     tensors = torch.broadcast_tensors(*(torch.as_tensor(c) for c in components))
-    return rotation(torch.deg2rad(torch.stack(tensors, -1)))
+    return rotation_matrix(torch.deg2rad(torch.stack(tensors, -1)))
 
 
 def _limb_rotations(angle: dict[str, Tensor], side: str) -> tuple[Tensor, ...]:

@@ -84,16 +84,13 @@ def evenly(
 def divide_clips(mocap: MotionCapture) -> dict[str, set[int]]:
     """Clips for training, validation and test; all of one performer are in one of them.
 
-    The performer is the number before `_` in the clip's name, else each clip is one.
-
     Raises:
         InputError: fewer than three performers.
     """
     frames = torch.bincount(mocap.clip, minlength=len(mocap.clip_names)).tolist()
     performers: dict[str, list[int]] = {}
-    for clip, name in enumerate(mocap.clip_names):
-        number = re.match(r"\d+(?=_)", name.rpartition("/")[2])
-        performers.setdefault(number[0] if number else name, []).append(clip)
+    for clip, performer in enumerate(mocap.performers):
+        performers.setdefault(performer, []).append(clip)
     if len(performers) < len(SHARES):
         raise InputError(
             f"mocap: found clips of {len(performers)} performers, expected at least"

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Generator, Tensor
 
-from ordlib.camera import rotation
+from ordlib.camera import rotation_matrix
 
 IMAGE_PX = 1000.0
 """Side of the whole image that a crop is taken from."""
@@ -65,7 +65,7 @@ def _look(direction: Tensor, roll_rad: Tensor) -> Float[Tensor, "cameras 3 3"]:
     right = F.normalize(torch.linalg.cross(down, ahead), dim=-1)
     level = torch.stack([right, torch.linalg.cross(ahead, right), ahead], -2)
     zero = torch.zeros_like(roll_rad)
-    return rotation(torch.stack([zero, zero, roll_rad], -1)) @ level
+    return rotation_matrix(torch.stack([zero, zero, roll_rad], -1)) @ level
 
 
 def place_cameras(
@@ -99,7 +99,7 @@ def stand(
     count = len(poses_mm)
     yaw = 2 * math.pi * torch.rand(count, generator=generator)
     zero = torch.zeros_like(yaw)
-    turned = poses_mm @ rotation(torch.stack([zero, yaw, zero], -1)).mT
+    turned = poses_mm @ rotation_matrix(torch.stack([zero, yaw, zero], -1)).mT
     radius = wander_mm * torch.rand(count, generator=generator).sqrt()
     bearing = 2 * math.pi * torch.rand(count, generator=generator)
     height = -turned[..., 1].amax(-1) - _LOWEST_JOINT_MM
