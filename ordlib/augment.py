@@ -34,11 +34,7 @@ def augment(
 ) -> PoseBatch:
     """Rotate, scale and mirror every sample of a batch by random amounts of its own.
 
-    Args:
-        batch: B samples on any device.
-        generator: source of all randomness, on the CPU so that results do not depend on the device.
-        ranges: how far to go.
-        skeleton: joint set of the batch, for its left-right pairs.
+    The generator is on the CPU, so that results do not depend on the device of the batch.
     """
     draws = torch.rand(3, len(batch), generator=generator).to(batch.images.device)
     angle = (2 * draws[0] - 1) * math.radians(ranges.rotation_degrees)

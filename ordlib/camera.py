@@ -8,10 +8,11 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from ordlib.errors import InputError, looks_at_values, require_finite, require_shape
+from ordlib.shapes import Bones, Depths, Intrinsics, Joints2D, Joints3D, Mask, PerSample, Scalar
 from ordlib.skeleton import H36M17, Skeleton
 
 BOX_MARGIN_PX = 40.0
@@ -19,7 +20,7 @@ BOX_MARGIN_PX = 40.0
 
 # The nearest joint is sought between these distances from the camera.
 _NEAREST_MM, _FARTHEST_MM = 50.0, 50_000.0
-_GRID, _ROUNDS, _FINE_GRID = 80, 4, 17
+_GRID, _FINE_GRID = 80, 17
 # Spread (root mean square) that scaled depths may have; that of real poses is about 200 mm.
 _SPREAD_MM = (10.0, 2000.0)
 _SCALE_GRID, _GOLDEN_STEPS = 24, 18
@@ -27,16 +28,17 @@ _SCALE_GRID, _GOLDEN_STEPS = 24, 18
 _LIMB_RADIUS_MM, _LIMB_CLEARANCE_MM, _POINTS_A_BONE = 60.0, 100.0, 7
 
 
-def rotation_matrix(rotvec: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Matrices of rotation vectors: turns by their length in radians about them (Rodrigues)."""
-    angle = rotvec.norm(dim=-1)
-    x, y, z = (rotvec / angle.clamp_min(1e-30)[..., None]).unbind(-1)
-    sine, rest = angle.sin(), 1 - angle.cos()
-    xs, ys, zs = x * sine, y * sine, z * sine
-    xx, yy, zz = x * x * rest, y * y * rest, z * z * rest
-    xy, xz, yz = x * y * rest, x * z * rest, y * z * rest
-    rows = (1 - yy - zz, xy - zs, xz + ys, xy + zs, 1 - xx - zz, yz - xs)
-    return torch.stack((*rows, xz - ys, yz + xs, 1 - xx - yy), -1).unflatten(-1, (3, 3))
+def rotation_matrix(rotation_vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rodrigues' formula: rotations about an axis by its length in radians."""
+    angle = rotation_vector.norm(dim=-1, keepdim=True)
+    axis = rotation_vector / angle.clamp_min(torch.finfo(angle.dtype).tiny)
+    sin, less = torch.sin(angle), 1 - torch.cos(angle)
+    x, y, z = (axis * sin).unbind(-1)
+    xx, yy, zz = (axis**2 * less).unbind(-1)
+    # the products in this order keep rendered images bit-equal
+    xy, xz, yz = (axis[..., i] * axis[..., j] * less[..., 0] for i, j in ((0, 1), (0, 2), (1, 2)))
+    rows = (1 - yy - zz, xy - z, xz + y, xy + z, 1 - xx - zz, yz - x, xz - y, yz + x, 1 - xx - yy)
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
 
 
 def project(
@@ -66,12 +68,11 @@ def backproject(
     Raises:
         InputError: shapes that do not fit; depths that are not positive (seen on the CPU only).
     """
-    require_shape("keypoints_px", keypoints_px, None, 2)
     require_shape("depth_mm", depth_mm, *keypoints_px.shape[:-1])
     require_shape("intrinsics", intrinsics, *keypoints_px.shape[:-2], 3, 3)
     _require_in_front("depth_mm", depth_mm)
-    rays = _rays(keypoints_px, intrinsics)
-    return torch.cat([rays * depth_mm[..., None], depth_mm[..., None]], -1)
+    z = depth_mm[..., None]
+    return torch.cat([_rays(keypoints_px, intrinsics) * z, z], -1)
 
 
 def _require_in_front(name: str, depth: Tensor) -> None:
@@ -87,17 +88,11 @@ def _rays(keypoints_px: Tensor, intrinsics: Tensor) -> Tensor:
     return torch.stack([d * u - b * v, a * v - c * u], -1) / (a * d - b * c)[..., None]
 
 
-def self_occluded(
-    joints_mm: Float[Tensor, "batch joints 3"], skeleton: Skeleton = H36M17
-) -> Bool[Tensor, "batch joints"]:
+def self_occluded(joints_mm: Joints3D, skeleton: Skeleton = H36M17) -> Mask:
     """Joints that one of the person's own limbs hides from the camera.
 
     The line of sight passes within 60 mm of a bone that is at least 100 mm nearer there.
-
-    Raises:
-        InputError: joints that do not fit the skeleton.
     """
-    require_shape("joints_mm", joints_mm, len(skeleton), 3)
     parents, children = map(list, zip(*skeleton.bones, strict=True))
     t = torch.linspace(0, 1, _POINTS_A_BONE, device=joints_mm.device)[:, None]
     bones = (1 - t) * joints_mm[:, parents, None] + t * joints_mm[:, children, None]
@@ -111,12 +106,7 @@ def self_occluded(
 def pose_box(
     keypoints_px: Float[Tensor, "*batch joints 2"], margin_px: float = BOX_MARGIN_PX
 ) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
-    """Square box around a pose: centre, and side = longer side of the bounding box + margin.
-
-    Raises:
-        InputError: keypoints without two coordinates, or not finite.
-    """
-    require_shape("keypoints_px", keypoints_px, None, 2)
+    """Square box around a pose: centre, and side = longer side of the bounding box + margin."""
     require_finite("keypoints_px", keypoints_px)
     low, high = keypoints_px.amin(-2), keypoints_px.amax(-2)
     return (low + high) / 2, (high - low).amax(-1) + margin_px
@@ -128,19 +118,42 @@ def crop_intrinsics(
     side_px: Float[Tensor, "*batch"],
     size: int,
 ) -> Float[Tensor, "*batch 3 3"]:
-    """Pinhole matrix of a square crop resized to `size` x `size` pixels: a scale and a shift.
-
-    Raises:
-        InputError: shapes that do not fit; sides that are not positive.
-    """
-    require_shape("centre_px", centre_px, *side_px.shape, 2)
-    require_shape("intrinsics", intrinsics, *side_px.shape, 3, 3)
+    """Pinhole matrix of a square crop resized to `size` x `size` pixels: a scale and a shift."""
     if not (side_px > 0).all():
         raise InputError(f"side_px: expected positive sides, found {side_px.min().item()}")
     scale = size / side_px
     corner = centre_px - side_px[..., None] / 2
     rows = intrinsics[..., :2, :] - corner[..., None] * intrinsics[..., 2:, :]
     return torch.cat([rows * scale[..., None, None], intrinsics[..., 2:, :]], -2)
+
+
+def weak_perspective(
+    keypoints_px: Joints2D,
+    relative_depth_mm: Depths,
+    limb_lengths_mm: Bones,
+    visible: Mask | None = None,
+    skeleton: Skeleton = H36M17,
+) -> Joints3D:
+    """Poses from 2D keypoints and depths where no camera is known, mm, as [64] needs them.
+
+    One scale an image, mm per pixel, makes the squared lengths of the bones fit those of mean limbs
+    best in the least squares sense; bones with an end that is not visible do not count. It is a
+    constant to the gradient.
+    """
+    require_shape("relative_depth_mm", relative_depth_mm, *keypoints_px.shape[:2])
+    first, second = (list(ends) for ends in zip(*skeleton.bones, strict=True))
+    if visible is not None:
+        keypoints_px = torch.where(visible[..., None], keypoints_px, 0)
+    with torch.no_grad():
+        flat = (keypoints_px[:, second] - keypoints_px[:, first]).square().sum(-1)
+        deep = (relative_depth_mm[:, second] - relative_depth_mm[:, first]).square()
+        if visible is not None:
+            flat = flat * (visible[:, second] & visible[:, first])
+        # a bone may be deeper than it is long: the depths are a guess
+        rest = (limb_lengths_mm.square() - deep).clamp_min(0)
+        square = (flat * rest).sum(1) / flat.square().sum(1).clamp_min(1e-12)
+    plane = keypoints_px * square.sqrt()[:, None, None]
+    return torch.cat([plane, relative_depth_mm[..., None]], -1)
 
 
 class _Limbs:
@@ -158,17 +171,14 @@ class _Limbs:
         limb_lengths_mm: Tensor,
         skeleton: Skeleton,
     ) -> None:
-        batch, joints = keypoints_px.shape[0], len(skeleton)
-        require_shape("keypoints_px", keypoints_px, batch, joints, 2)
-        require_shape("relative_depth", relative_depth, batch, joints)
-        require_shape("intrinsics", intrinsics, batch, 3, 3)
-        require_shape("limb_lengths_mm", limb_lengths_mm, joints - 1)
-        for name, value in (
-            ("keypoints_px", keypoints_px),
-            ("relative_depth", relative_depth),
-            ("intrinsics", intrinsics),
-            ("limb_lengths_mm", limb_lengths_mm),
+        batch, joints = len(keypoints_px), len(skeleton)
+        for name, value, shape in (
+            ("keypoints_px", keypoints_px, (batch, joints, 2)),
+            ("relative_depth", relative_depth, (batch, joints)),
+            ("intrinsics", intrinsics, (batch, 3, 3)),
+            ("limb_lengths_mm", limb_lengths_mm, (joints - 1,)),
         ):
+            require_shape(name, value, *shape)
             require_finite(name, value)
         # The optimum is flat: in float32 it would be found to one part in a thousand.
         rays = _rays(keypoints_px.double(), intrinsics.double())
@@ -182,20 +192,20 @@ class _Limbs:
         self.zs = (per_z * per_scale).sum(-1)
         self.ss = per_scale.square().sum(-1)
         self.lengths = limb_lengths_mm.to(keypoints_px.device).double().expand_as(self.zz)
-        self.nearest = depth.detach().amin(-1)
+        self.nearest = depth.amin(-1)
 
     def errors(self, z: Tensor, scale: float) -> Tensor:
-        """(B, K) sums over limbs of squared length errors, mm^2, at K root depths an image.
-
-        Not differentiable: `newton_step` carries the gradient.
-        """
+        """(B, K) sums over limbs of squared length errors, mm^2, at K root depths an image."""
         powers = torch.stack([z * z, z, torch.ones_like(z)], -1)
         terms = torch.stack([self.zz, 2 * scale * self.zs, scale**2 * self.ss], 1)
         lengths = (powers @ terms).clamp_min_(0).sqrt_()
         return lengths.sub_(self.lengths[:, None]).square_().sum(-1)
 
-    def best_depth(self, scale: float, rounds: int = _ROUNDS) -> tuple[Tensor, Tensor]:
-        """(B,) root depths of the smallest error over the whole range, and these errors."""
+    def best_depth(self, scale: float, rounds: int) -> tuple[Tensor, Tensor]:
+        """(B,) root depths of the smallest error over the whole range, and these errors.
+
+        A logarithmic grid with steps of 9%, refined eight times in each round.
+        """
         device, dtype = self.nearest.device, torch.float64
         span = math.log(_FARTHEST_MM / _NEAREST_MM)
         steps = torch.linspace(0, span, _GRID, device=device, dtype=dtype).expand(len(self.zz), -1)
@@ -209,97 +219,36 @@ class _Limbs:
             width *= 2 / (_FINE_GRID - 1)
         return z.gather(-1, index[:, None]).squeeze(-1), error
 
-    def newton_step(self, z: Tensor) -> Tensor:
-        """One step at scale 1 from (nearly) optimal z; it carries the gradient of the optimum.
 
-        With f'(z, inputs) = 0 at the optimum, dz = -(df'/d inputs) / f''. No step where f is not
-        convex, which is at the ends of the range.
-        """
-        z = z.detach()
-        lengths = ((self.zz * z[:, None] + 2 * self.zs) * z[:, None] + self.ss).clamp_min(1e-6)
-        lengths = lengths.sqrt()
-        slopes = (self.zz * z[:, None] + self.zs) / lengths
-        excess = lengths - self.lengths
-        first = (excess * slopes).sum(-1)
-        bends = (self.zz - slopes.square()) / lengths
-        second = (slopes.square() + excess * bends).sum(-1).detach()
-        usable = second > 1e-12
-        step = torch.where(usable, first, 0) / torch.where(usable, second, 1)
-        return z - torch.where(step.abs() < 1e-3 * z, step, 0)
-
-
-def weak_perspective(
-    keypoints_px: Float[Tensor, "batch joints 2"],
-    relative_depth_mm: Float[Tensor, "batch joints"],
-    limb_lengths_mm: Float[Tensor, " bones"],
-    visible: Bool[Tensor, "batch joints"] | None = None,
-    skeleton: Skeleton = H36M17,
-) -> Float[Tensor, "batch joints 3"]:
-    """Poses from 2D keypoints and depths where no camera is known, mm, as [64] needs them.
-
-    One scale an image, mm per pixel, makes the squared lengths of the bones fit those of mean limbs
-    best in the least squares sense. It is a constant to the gradient.
-
-    Args:
-        limb_lengths_mm: lengths of the bones that end in joints 1 to N-1, in joint order.
-        visible: joints with a position; a bone counts if both its ends have one. None means all.
-
-    Raises:
-        InputError: shapes that do not fit the skeleton.
-    """
-    require_shape("keypoints_px", keypoints_px, None, len(skeleton), 2)
-    require_shape("relative_depth_mm", relative_depth_mm, *keypoints_px.shape[:2])
-    require_shape("limb_lengths_mm", limb_lengths_mm, len(skeleton) - 1)
-    first, second = (list(ends) for ends in zip(*skeleton.bones, strict=True))
-    if visible is not None:
-        keypoints_px = torch.where(visible[..., None], keypoints_px, 0)
-    with torch.no_grad():
-        flat = (keypoints_px[:, second] - keypoints_px[:, first]).square().sum(-1)
-        deep = (relative_depth_mm[:, second] - relative_depth_mm[:, first]).square()
-        if visible is not None:
-            flat = flat * (visible[:, second] & visible[:, first])
-        # a bone may be deeper than it is long: the depths are a guess
-        rest = (limb_lengths_mm.square() - deep).clamp_min(0)
-        square = (flat * rest).sum(1) / flat.square().sum(1).clamp_min(1e-12)
-    plane = keypoints_px * square.sqrt()[:, None, None]
-    return torch.cat([plane, relative_depth_mm[..., None]], -1)
-
-
+@torch.no_grad()
 def root_depth(
-    keypoints_px: Float[Tensor, "batch joints 2"],
-    relative_depth_mm: Float[Tensor, "batch joints"],
-    intrinsics: Float[Tensor, "batch 3 3"],
-    limb_lengths_mm: Float[Tensor, " bones"] | Float[Tensor, "batch bones"],
+    keypoints_px: Joints2D,
+    relative_depth_mm: Depths,
+    intrinsics: Intrinsics,
+    limb_lengths_mm: Bones | Float[Tensor, "batch bones"],
     skeleton: Skeleton = H36M17,
-) -> Float[Tensor, " batch"]:
+) -> PerSample:
     """Depth of the root in the camera frame, mm, from known limb lengths (third mode of [32]).
 
     The z that minimises the sum over limbs of (L(z) - L_train)^2, where joint j lies at depth
-    z + relative_depth_mm[j] on the ray through its pixel. The minimum is the global one over all z
-    that put the nearest joint between 50 mm and 50 m from the camera. Gradients with respect to
-    keypoints, depths, intrinsics and lengths are those of the optimum.
-
-    Args:
-        limb_lengths_mm: lengths of the bones that end in joints 1 to N-1, in joint order, for all
-            images or for each.
+    z + relative_depth_mm[j] on the ray through its pixel: the global minimum over all z that put
+    the nearest joint between 50 mm and 50 m from the camera. Lengths for all images or for each.
 
     Raises:
         InputError: shapes that do not fit the skeleton; values that are not finite.
     """
     limbs = _Limbs(keypoints_px, relative_depth_mm, intrinsics, limb_lengths_mm, skeleton)
-    with torch.no_grad():
-        best, _ = limbs.best_depth(1.0)
-    return limbs.newton_step(best).to(keypoints_px.dtype)
+    return limbs.best_depth(1.0, rounds=8)[0].to(keypoints_px.dtype)
 
 
 @torch.no_grad()
 def depth_scale(
-    keypoints_px: Float[Tensor, "batch joints 2"],
-    ordinal_depth: Float[Tensor, "batch joints"],
-    intrinsics: Float[Tensor, "batch 3 3"],
-    limb_lengths_mm: Float[Tensor, " bones"] | Float[Tensor, "batch bones"],
+    keypoints_px: Joints2D,
+    ordinal_depth: Depths,
+    intrinsics: Intrinsics,
+    limb_lengths_mm: Bones | Float[Tensor, "batch bones"],
     skeleton: Skeleton = H36M17,
-) -> Float[Tensor, ""]:
+) -> Scalar:
     """The one scale, mm per unit, that makes root-relative depths known up to scale metric.
 
     It minimises the mean over images of the sum over limbs of (L - L_train)^2, with the best root
@@ -308,8 +257,7 @@ def depth_scale(
     root mean square of 10 to 2000 mm.
 
     Raises:
-        InputError: shapes that do not fit the skeleton; values that are not finite; depths that
-            are all equal.
+        InputError: as for `root_depth`; depths that are all equal.
     """
     limbs = _Limbs(keypoints_px, ordinal_depth, intrinsics, limb_lengths_mm, skeleton)
     depth = ordinal_depth.double()
@@ -317,29 +265,23 @@ def depth_scale(
     if not spread > 0:
         raise InputError("ordinal_depth: expected depths that differ, found all equal to the root")
 
-    def cost(log_scale: float, rounds: int) -> float:
+    def cost(log_scale: float, rounds: int = 3) -> float:
         return limbs.best_depth(math.exp(log_scale), rounds)[1].mean().item()
 
     low, high = (math.log(mm / spread) for mm in _SPREAD_MM)
     step = (high - low) / (_SCALE_GRID - 1)
-    grid = [low + step * k for k in range(_SCALE_GRID)]
-    best = min(grid, key=lambda value: cost(value, 1))
-    scale = math.exp(_golden_section(lambda value: cost(value, 3), best - step, best + step))
+    best = min((low + step * k for k in range(_SCALE_GRID)), key=lambda value: cost(value, 1))
+    scale = math.exp(_golden_section(cost, best - step, best + step))
     return torch.tensor(scale, dtype=ordinal_depth.dtype, device=ordinal_depth.device)
 
 
 def _golden_section(cost: Callable[[float], float], low: float, high: float) -> float:
     """Minimum of a function with one dip between two points, to 1e-4 of their distance."""
     ratio = (math.sqrt(5) - 1) / 2
-    inner, outer = high - ratio * (high - low), low + ratio * (high - low)
-    at_inner, at_outer = cost(inner), cost(outer)
     for _ in range(_GOLDEN_STEPS):
-        if at_inner < at_outer:
-            high, outer, at_outer = outer, inner, at_inner
-            inner = high - ratio * (high - low)
-            at_inner = cost(inner)
+        inner, outer = high - ratio * (high - low), low + ratio * (high - low)
+        if cost(inner) < cost(outer):
+            high = outer
         else:
-            low, inner, at_inner = inner, outer, at_outer
-            outer = low + ratio * (high - low)
-            at_outer = cost(outer)
+            low = inner
     return (low + high) / 2

@@ -12,18 +12,12 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from ordlib.errors import (
-    InputError,
-    looks_at_values,
-    require_finite,
-    require_same_shape,
-    require_shape,
-    single_precision,
-)
-from ordlib.losses import upper_pairs
+from ordlib.errors import InputError, require_same_shape, single_precision
+from ordlib.losses import pair_differences
+from ordlib.shapes import Depths, Pairs, Relations, Scalar
 
 SLOPE_MM = 50.0
 """Millimetres of difference in depth that change the log odds of two answers by about one.
@@ -39,12 +33,9 @@ Answers = tuple[Tensor, Tensor, Tensor]
 def rao_kupper(advantage: Tensor, threshold: float) -> Answers:
     """Rao and Kupper (1967), which is the ordered logit with thresholds at +-t.
 
-    P(+1) = s(x - t), P(-1) = s(-x - t), P(0) = s(x + t) - s(x - t), with s the logistic function.
-    The last is (1 - exp(-2t)) s(t + x) s(t - x), a product whose logarithm loses no digits.
-
-    Args:
-        advantage: x = z_j - z_i, how much closer joint i is, in slopes.
-        threshold: t, in slopes.
+    P(+1) = s(x - t), P(-1) = s(-x - t), P(0) = s(x + t) - s(x - t), with s the logistic function, x
+    how much closer joint i is (z_j - z_i) and t the threshold, both in slopes. The last is
+    (1 - exp(-2t)) s(t + x) s(t - x), a product whose logarithm loses no digits.
     """
     closer, farther = F.logsigmoid(advantage - threshold), F.logsigmoid(-advantage - threshold)
     within = F.logsigmoid(threshold + advantage) + F.logsigmoid(threshold - advantage)
@@ -54,8 +45,7 @@ def rao_kupper(advantage: Tensor, threshold: float) -> Answers:
 def davidson(advantage: Tensor, threshold: float) -> Answers:
     """Davidson (1970): P(+1) : P(0) : P(-1) = exp(x / 2) : nu : exp(-x / 2).
 
-    With nu = exp(t / 2) a tie is as probable as the order at a difference of t.
-    Arguments as for `rao_kupper`.
+    With nu = exp(t / 2) a tie is as probable as the order at a difference of t; x and t as above.
     """
     tie = torch.full_like(advantage, threshold / 2)
     scores = torch.stack([advantage / 2, tie, -advantage / 2])
@@ -87,13 +77,9 @@ def answer_log_probabilities(
         model: a name in `MODELS`.
 
     Raises:
-        InputError: unknown model; threshold or slope that is not positive and finite; differences
-            that are not finite (on the CPU).
+        InputError: unknown model; threshold or slope that is not positive and finite.
     """
-    if looks_at_values(difference_mm):
-        require_finite("difference_mm", difference_mm)
-    difference = single_precision(difference_mm)
-    return torch.stack(_answers(difference, tie_mm, slope_mm, model), -1)
+    return torch.stack(_answers(single_precision(difference_mm), tie_mm, slope_mm, model), -1)
 
 
 def _answers(difference: Tensor, tie_mm: float, slope_mm: float, model: str) -> Answers:
@@ -110,50 +96,25 @@ def _require_positive(**values: float) -> None:
 
 
 def tie_likelihood_loss(
-    depth_mm: Float[Tensor, "batch joints"],
-    relations: Int[Tensor, "batch joints joints"],
-    annotated: Bool[Tensor, "batch joints joints"] | None = None,
+    depth_mm: Depths,
+    relations: Relations,
+    annotated: Pairs | None = None,
     *,
     tie_mm: float = 100.0,
     slope_mm: float = SLOPE_MM,
     model: str = "rao_kupper",
-) -> Float[Tensor, ""]:
+) -> Scalar:
     """Negative log-likelihood of ordinal answers: sum over annotated pairs i < j, mean over B.
 
-    In the place of Eq. 1 and 2, for depths in millimetres. Conventions as in
-    `losses.ranking_loss`: only the upper triangle is read, half precision is computed in float32,
-    other pairs give no gradient, whatever their depths.
-
-    Args:
-        depth_mm: predicted depths, larger is farther away; a shift of all changes nothing.
-        relations: +1 where joint i is closer than j, -1 where it is farther, 0 where tied.
-        annotated: pairs that carry a relation; None means every pair.
-        tie_mm, slope_mm, model: see `answer_log_probabilities`.
-
-    Raises:
-        InputError: shapes that do not fit; depths that are not finite (on the CPU); unknown model;
-            threshold or slope that is not positive and finite.
+    In the place of Eq. 1 and 2, for depths in millimetres. Arguments and conventions as for
+    `losses.ranking_loss` and `answer_log_probabilities`.
     """
-    if depth_mm.ndim != 2 or depth_mm.numel() == 0:
-        raise InputError(
-            f"depth_mm: expected 2 dimensions, none of them 0, found shape {tuple(depth_mm.shape)}"
-        )
-    require_shape("relations", relations, *depth_mm.shape, depth_mm.shape[1])
-    if looks_at_values(depth_mm):
-        require_finite("depth_mm", depth_mm)
-    z = single_precision(depth_mm)
-    first, second, place = upper_pairs(z.shape[1], z.device)
-    relation = relations.flatten(1).index_select(1, place)
-    difference = z.index_select(1, first) - z.index_select(1, second)
-    if annotated is not None:
-        require_same_shape("annotated", annotated, "relations", relations)
-        known = annotated.flatten(1).index_select(1, place)
-        difference = torch.where(known, difference, 0)
+    difference, relation, known = pair_differences(depth_mm, relations, annotated)
     closer, same, farther = _answers(difference, tie_mm, slope_mm, model)
     likelihood = torch.where(relation > 0, closer, torch.where(relation < 0, farther, same))
-    if annotated is not None:
+    if known is not None:
         likelihood = torch.where(known, likelihood, 0)
-    return -likelihood.sum() / len(z)
+    return -likelihood.sum() / len(depth_mm)
 
 
 _IMPOSSIBLE = -1e30
@@ -161,12 +122,12 @@ _IMPOSSIBLE = -1e30
 
 
 def listwise_loss(
-    depth_mm: Float[Tensor, "batch joints"],
+    depth_mm: Depths,
     ranks: Int[Tensor, "batch joints"],
     *,
     tie_mm: float = 100.0,
     slope_mm: float = SLOPE_MM,
-) -> Float[Tensor, ""]:
+) -> Scalar:
     """Negative log-likelihood of whole orderings: sum over their groups, mean over the batch.
 
     Plackett and Luce choose the closest joint, then the closest of those that remain, and so on; a
@@ -183,23 +144,12 @@ def listwise_loss(
     2^N.
 
     Args:
-        depth_mm: predicted depths, larger is farther away.
         ranks: group of each joint, the closest has the lowest; negative for joints without
             annotation, which get no gradient, whatever their depths.
         tie_mm, slope_mm: as for `answer_log_probabilities`.
-
-    Raises:
-        InputError: shapes that do not fit; depths that are not finite (on the CPU); threshold or
-            slope that is not positive and finite.
     """
-    if depth_mm.ndim != 2 or depth_mm.numel() == 0:
-        raise InputError(
-            f"depth_mm: expected 2 dimensions, none of them 0, found shape {tuple(depth_mm.shape)}"
-        )
     require_same_shape("ranks", ranks, "depth_mm", depth_mm)
     _require_positive(tie_mm=tie_mm, slope_mm=slope_mm)
-    if looks_at_values(depth_mm):
-        require_finite("depth_mm", depth_mm)
     present = ranks >= 0
     log_worth = torch.where(present, single_precision(depth_mm), 0) / -slope_mm
     size = (ranks.unsqueeze(-1) == ranks.unsqueeze(-2)).sum(-1).to(log_worth)
@@ -210,11 +160,10 @@ def listwise_loss(
 
 
 def _log_totals(log_worth: Tensor, ranks: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """Denominators of `listwise_loss`, joints added one by one from back to front.
+    """Denominators of `listwise_loss`, joints added one by one from back to front, both (B, N).
 
-    Returns:
-        Whether a joint completes its group, so that all that are not in front of it are there, and
-        the logarithm of the sum over subsets of the joints so far; both (B, N) in that order.
+    Whether a joint completes its group, so that all that are not in front of it are there, and the
+    logarithm of the sum over subsets of the joints so far.
     """
     absent_first = torch.where(ranks < 0, torch.iinfo(ranks.dtype).max, ranks)
     rank, order = absent_first.sort(descending=True, stable=True)
@@ -226,8 +175,8 @@ def _log_totals(log_worth: Tensor, ranks: Tensor, threshold: float) -> tuple[Ten
     sums = added.new_full((len(added), len(sizes), len(sizes) + 1), _IMPOSSIBLE)
     sums[..., 0] = 0
     totals = []
-    for one in added.unbind(1):
-        more = sums[..., :-1] + (one[:, None] / sizes)[..., None]
+    for worth in added.unbind(1):
+        more = sums[..., :-1] + (worth[:, None] / sizes)[..., None]
         both = torch.stack([sums[..., 1:], more]).logsumexp(0)
         sums = torch.cat([sums[..., :1], both], -1)
         complete = sums[..., 1:].diagonal(dim1=1, dim2=2)
@@ -240,14 +189,10 @@ def minimise(
 ) -> Float[Tensor, "people joints"]:
     """Depths at which a loss is least, with no network in the way: L-BFGS in double precision.
 
-    Args:
-        loss: of depths (people, joints) to a scalar; convex, as Eq. 2 and the likelihoods are, or
-            the result depends on `start`. Depths of about one in size converge fastest.
-        start: where the descent begins.
-
-    Returns:
-        Depths minus their mean over joints, since a shift of all is free. Where the loss has no
-        minimum (orders without contradiction or tie), as far as 500 iterations came.
+    The loss is convex, as Eq. 2 and the likelihoods are, or the result depends on `start`; depths
+    of about one in size converge fastest. Depths come out minus their mean over joints, since a
+    shift of all is free; where the loss has no minimum (orders without contradiction or tie), as
+    far as 500 iterations came.
     """
     z = start.detach().double().clone().requires_grad_()
     descent = torch.optim.LBFGS(

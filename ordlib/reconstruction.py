@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
 from ordlib import metrics
-from ordlib.camera import project
+from ordlib.camera import project, rotation_matrix
 from ordlib.datasets import mocap as mocap_files
 from ordlib.errors import InputError, require_shape
 from ordlib.losses import pose_loss
@@ -187,7 +186,7 @@ def noisy_depth(
     require_shape("joints_mm", joints_mm, len(H36M17), 3)
     count = len(joints_mm)
     spread = torch.deg2rad(torch.tensor([0.7, 1.0, 0.0]) * noise.turn_deg)
-    turn = roma.rotvec_to_rotmat(spread * torch.randn(count, 3, generator=generator))
+    turn = rotation_matrix(spread * torch.randn(count, 3, generator=generator))
     depth = (joints_mm @ turn.to(joints_mm).mT)[..., 2]
     steps = depth[:, 1:] - depth[:, _PARENTS]
     wrong = torch.rand(steps.shape, generator=generator) < noise.flip

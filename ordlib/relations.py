@@ -17,14 +17,10 @@ from ordlib.errors import (
 def relations_from_depth(
     depth_mm: Float[Tensor, "*batch joints"], tie_mm: float = 100.0
 ) -> Int8[Tensor, "*batch joints joints"]:
-    """Relations r(i, j) of Section 3.1 from metric depth.
+    """Relations r(i, j) of Section 3.1 from depths, absolute or root-relative.
 
     r(i, j) is +1 where joint i is closer (smaller z), -1 where j is closer, and 0 where their
-    depths differ by less than `tie_mm`. The matrix is antisymmetric.
-
-    Args:
-        depth_mm: depths in mm, absolute or root-relative, any leading dimensions.
-        tie_mm: smallest difference that counts as an order; 0 leaves ties to equal depths alone.
+    depths differ by less than `tie_mm`; with `tie_mm` 0 only equal depths are tied.
 
     Raises:
         InputError: negative or undefined `tie_mm`; depths that are not finite (on the CPU).
@@ -45,22 +41,13 @@ def ordinal_accuracy(
 ) -> Float[Tensor, "*batch"]:
     """Share of strictly ordered pairs whose predicted depths are in the annotated order.
 
-    Counted are the pairs i < j with r(i, j) = +1 or -1 that are annotated; ties are left out, only
-    the upper triangle is read, and equal predicted depths count as wrong.
-
-    Args:
-        depth: predicted depths in any unit.
-        relations: +1 where joint i is closer than j.
-        annotated: pairs that carry a relation; None means every pair.
-
-    Returns:
-        A fraction in [0, 1] for each sample; NaN for a sample without a pair to count.
+    Counted are the annotated pairs i < j (None: all) with r(i, j) = +1 or -1. Ties are left out,
+    and equal predicted depths count as wrong. NaN for a sample without a pair to count.
 
     Raises:
         InputError: shapes that do not fit, depths that are not finite.
     """
-    joints = depth.shape[-1]
-    require_shape("relations", relations, *depth.shape, joints)
+    require_shape("relations", relations, *depth.shape, depth.shape[-1])
     require_finite("depth", depth)
     counted = (relations != 0).triu(1)
     if annotated is not None:

@@ -9,46 +9,36 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int8, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 Images = UInt8[Tensor, "batch 3 height width"]  # RGB, 0 to 255
 Joints3D = Float[Tensor, "batch joints 3"]  # mm, camera frame
 Joints2D = Float[Tensor, "batch joints 2"]  # pixels; the centre of the first one is at 0.5
 Depths = Float[Tensor, "batch joints"]  # smaller is closer, in the unit that the name says
-Relations = Int8[Tensor, "batch joints joints"]  # +1 where joint i is closer than joint j
+Relations = Int[Tensor, "batch joints joints"]  # int8: +1 where joint i is closer than joint j
 Pairs = Bool[Tensor, "batch joints joints"]  # pairs that carry a relation
 Mask = Bool[Tensor, "batch joints"]
 Intrinsics = Float[Tensor, "batch 3 3"]  # pinhole matrix, pixels
 Bones = Float[Tensor, " bones"]  # mm, of the bones that end in joints 1 to N-1, in joint order
 PerSample = Float[Tensor, " batch"]
+Scalar = Float[Tensor, ""]
 Volume = Float[Tensor, "batch joints bins rows columns"]
 Heatmaps = Float[Tensor, "batch joints rows columns"]
 
 
 @dataclass(frozen=True)
 class PoseBatch:
-    """A batch of B cropped images with what is known about the people in them.
-
-    Attributes:
-        images: square crops, RGB.
-        keypoints_px: 2D joints in crop pixels; the centre of the first pixel is at 0.5.
-        visible: joints whose 2D position is annotated.
-        joints_mm: 3D joints in the camera frame (x right, y down, z away), or None.
-        relations: ordinal depth relations, +1 where joint i is closer than joint j, or None.
-        annotated: pairs that carry a relation, or None.
-        intrinsics: pinhole matrix of the crop.
-        meta: arrays or lists of length B: subject, action, camera, frame, part.
-    """
+    """A batch of B square crops with what is known about the people in them."""
 
     images: Images
-    keypoints_px: Joints2D
-    visible: Mask
+    keypoints_px: Joints2D  # in pixels of the crop
+    visible: Mask  # joints whose 2D position is annotated
     joints_mm: Joints3D | None
     relations: Relations | None
-    annotated: Pairs | None
-    intrinsics: Intrinsics
-    meta: Mapping[str, Any]
+    annotated: Pairs | None  # pairs that carry a relation
+    intrinsics: Intrinsics  # of the crop
+    meta: Mapping[str, Any]  # arrays or lists of length B: subject, action, camera, frame, part
 
     def __len__(self) -> int:
         return len(self.images)
@@ -65,15 +55,10 @@ class PoseBatch:
 
 @dataclass(frozen=True)
 class MixedBatch:
-    """Images with 3D ground truth beside images with weak labels (Section 4.2).
+    """Images with 3D ground truth beside images with weak labels (Section 4.2)."""
 
-    Attributes:
-        full: a batch with `joints_mm`.
-        weak: a batch with 2D keypoints and ordinal relations.
-    """
-
-    full: PoseBatch
-    weak: PoseBatch
+    full: PoseBatch  # with joints_mm
+    weak: PoseBatch  # with 2D keypoints and relations
 
     @property
     def images(self) -> Images:

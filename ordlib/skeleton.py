@@ -15,19 +15,12 @@ from ordlib.errors import InputError
 
 @dataclass(frozen=True)
 class Skeleton:
-    """A named set of joints that form a tree.
-
-    Attributes:
-        name: name of the joint set.
-        joints: joint names in order; index in this tuple is index in every array.
-        parents: index of each joint's parent, -1 for the root.
-        flip_pairs: index pairs that a left-right mirror swaps.
-    """
+    """A named set of joints that form a tree."""
 
     name: str
-    joints: tuple[str, ...]
-    parents: tuple[int, ...]
-    flip_pairs: tuple[tuple[int, int], ...]
+    joints: tuple[str, ...]  # the index in this tuple is the index in every array
+    parents: tuple[int, ...]  # index of each joint's parent, -1 for the root
+    flip_pairs: tuple[tuple[int, int], ...]  # what a left-right mirror swaps
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -143,15 +136,8 @@ def convert(
     """Reorder joints from one skeleton to another by joint name.
 
     `neck` and `thorax`, `jaw` and `head` stand for each other where only one of them exists.
-    A pelvis that the source lacks is the midpoint of its hips.
-
-    Args:
-        joints: coordinates in the source order, any number of channels and leading dimensions.
-        source, target: the two joint sets.
-
-    Raises:
-        InputError: the array does not have the source's joints, or the target needs a joint that
-            the source does not have.
+    A pelvis that the source lacks is the midpoint of its hips. InputError where the array does not
+    have the source's joints, or the source lacks a joint that the target needs.
     """
     if joints.shape[-2] != len(source):
         raise InputError(

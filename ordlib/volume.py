@@ -13,13 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ordlib.errors import (
-    InputError,
-    looks_at_values,
-    require_finite,
-    require_shape,
-    single_precision,
-)
+from ordlib.errors import require_shape, single_precision
+from ordlib.shapes import Depths, Heatmaps, Joints2D, Volume
 
 DEPTH_RANGE_MM = 1000.0
 """Volumes reach this far in front of the root and behind it."""
@@ -28,20 +23,11 @@ _OUTER = (..., None, None, None)
 
 
 def bin_centres_mm(bins: int) -> Float[Tensor, " bins"]:
-    """Depths of the centres of equal bins over +-1 m, mm relative to the root, near to far.
-
-    Raises:
-        InputError: fewer than one bin.
-    """
-    if bins < 1:
-        raise InputError(f"bins: expected 1 or more, found {bins}")
+    """Depths of the centres of equal bins over +-1 m, mm relative to the root, near to far."""
     return DEPTH_RANGE_MM * ((2 * torch.arange(bins) + 1) / bins - 1)
 
 
-def exp_shifted(
-    scores: Float[Tensor, "batch joints bins height width"],
-    shift: Float[Tensor, "batch joints"],
-) -> Float[Tensor, "batch joints bins height width"]:
+def exp_shifted(scores: Volume, shift: Depths) -> Volume:
     """exp(scores - shift) in the precision of `shift`: one new tensor, laid out like `scores`."""
     shift = shift[_OUTER]
     if scores.dtype == shift.dtype:
@@ -49,19 +35,10 @@ def exp_shifted(
     return scores.to(shift.dtype).sub_(shift).exp_()
 
 
-def peak(
-    scores: Float[Tensor, "batch joints bins height width"],
-) -> Float[Tensor, "batch joints"]:
-    """Largest score of each volume, in float32 at least.
-
-    Raises:
-        InputError: scores that are NaN or infinite (seen on the CPU only).
-    """
+def peak(scores: Volume) -> Float[Tensor, "batch joints"]:
+    """Largest score of each volume, in float32 at least."""
     # In two steps: all three dimensions at once take ten times as long in channels-last layout.
-    largest = single_precision(scores.amax((3, 4)).amax(2))
-    if looks_at_values(largest):
-        require_finite("scores", largest)
-    return largest
+    return single_precision(scores.amax((3, 4)).amax(2))
 
 
 class _Marginals(torch.autograd.Function):
@@ -89,24 +66,15 @@ class _Marginals(torch.autograd.Function):
         return grad.mul_(slope).to(scores.dtype)
 
 
-def marginals(
-    scores: Float[Tensor, "batch joints bins height width"],
-) -> tuple[Float[Tensor, "batch joints height width"], Float[Tensor, "batch joints bins"]]:
+def marginals(scores: Volume) -> tuple[Heatmaps, Float[Tensor, "batch joints bins"]]:
     """Marginal heatmaps and depth distributions of softmax volumes (Eq. 4 and 5).
 
     With p(u|n) the softmax of joint n's scores over its whole volume,
     p(x, y|n) = sum_z p(u|n) and p(z|n) = sum_xy p(u|n). Any memory layout is used as it is
-    (channels-last too); half precision is summed in float32, and float32 comes out.
+    (channels-last too); half precision is summed in float32, and float32 comes out. NaN gives NaN.
     Differentiable once.
-
-    Raises:
-        InputError: scores without five dimensions, or NaN or infinite (seen on the CPU only).
     """
-    if scores.ndim != 5 or scores.numel() == 0:
-        raise InputError(
-            "scores: expected shape (batch, joints, bins, height, width), none of them 0,"
-            f" found {tuple(scores.shape)}"
-        )
+    require_shape("scores", scores, None, None, None, None, None)
     p_xy, p_z = _Marginals.apply(scores)
     return p_xy, p_z
 
@@ -114,31 +82,17 @@ def marginals(
 def expected_depth(
     p_z: Float[Tensor, "*batch joints bins"], bin_depths: Float[Tensor, " bins"]
 ) -> Float[Tensor, "*batch joints"]:
-    """Mean depth z_n = sum_z z p(z|n) (Section 3.3), in the unit of `bin_depths`.
-
-    Raises:
-        InputError: another number of depths than of bins.
-    """
-    require_shape("bin_depths", bin_depths, p_z.shape[-1])
+    """Mean depth z_n = sum_z z p(z|n) (Section 3.3), in the unit of `bin_depths`."""
     return p_z @ bin_depths
 
 
-def decode_xy(
-    p_xy: Float[Tensor, "batch joints height width"],
-) -> Float[Tensor, "batch joints 2"]:
+def decode_xy(p_xy: Heatmaps) -> Joints2D:
     """Position (x, y) of each heatmap in heatmap pixels, the centre of the first pixel at 0.5.
 
     The vertex of the parabola through the logarithms of the maximum and its two neighbours, along
     each axis: exact for Gaussians, whereas a mean over so few pixels is drawn to the middle one,
     and a mean over the whole map to a second mode. At the border the pixel's centre.
-
-    Raises:
-        InputError: heatmaps without four dimensions.
     """
-    if p_xy.ndim != 4 or p_xy.numel() == 0:
-        raise InputError(
-            f"p_xy: expected shape (batch, joints, height, width), found {tuple(p_xy.shape)}"
-        )
     height, width = p_xy.shape[-2:]
     flat = p_xy.flatten(2)
     best = flat.detach().argmax(-1, keepdim=True)
