@@ -8,13 +8,7 @@ from jaxtyping import Bool, Float, Int8
 from torch import Generator, Tensor
 
 from ordlib.annotation.knowledge import Ask
-from ordlib.errors import (
-    InputError,
-    require_finite,
-    require_same_shape,
-    require_shape,
-    single_precision,
-)
+from ordlib.errors import InputError, require_finite, require_same_shape, single_precision
 
 
 @dataclass(frozen=True)
@@ -32,22 +26,14 @@ class SimulatedAnnotator:
     them about one answer in nine differs from the true relation on the built-in poses (notebook 02
     measures it), nearly always a tie in place of an order or the reverse. The defaults here are the
     limit that never errs.
-
-    Attributes:
-        tie_mm: perceived differences below this are answered "ambiguous".
-        noise_mm: uncertainty of a small difference.
-        noise_share: uncertainty of a large difference, as a share of it.
-        lapses: share of answers that are one of the three at random.
-        hidden_noise: factor on the uncertainty for each joint of the pair that is hidden.
-        hidden_bias_mm: how much farther a hidden joint seems.
     """
 
-    tie_mm: float = 100.0
-    noise_mm: float = 0.0
-    noise_share: float = 0.0
-    lapses: float = 0.0
-    hidden_noise: float = 1.0
-    hidden_bias_mm: float = 0.0
+    tie_mm: float = 100.0  # perceived differences below this are answered "ambiguous"
+    noise_mm: float = 0.0  # uncertainty of a small difference
+    noise_share: float = 0.0  # uncertainty of a large difference, as a share of it
+    lapses: float = 0.0  # share of answers that are one of the three at random
+    hidden_noise: float = 1.0  # factor on the uncertainty for each joint of the pair that is hidden
+    hidden_bias_mm: float = 0.0  # how much farther a hidden joint seems
 
     def __post_init__(self) -> None:
         for name in ("tie_mm", "noise_mm", "noise_share", "hidden_noise"):
@@ -67,17 +53,13 @@ class SimulatedAnnotator:
     ) -> Int8[Tensor, "images joints joints"]:
         """What the annotator would say about every pair, r(i, j), antisymmetric.
 
-        The answer to a pair does not depend on when, or in which direction, it is asked.
-
-        Args:
-            depth_mm: true depths, absolute or relative.
-            generator: source of noise and lapses; needed unless there are none.
-            hidden: joints that the person's own body covers; none by default.
+        The answer to a pair does not depend on when, or in which direction, it is asked. True
+        depths may be absolute or relative; `hidden` are joints that the person's own body covers.
+        An annotator who errs needs the generator.
 
         Raises:
-            InputError: shapes that do not fit, depths that are not finite.
+            InputError: shapes that do not fit, depths that are not finite, no generator.
         """
-        require_shape("depth_mm", depth_mm, None, None)
         require_finite("depth_mm", depth_mm)
         seen = single_precision(depth_mm)
         uncertainty = torch.ones_like(seen)

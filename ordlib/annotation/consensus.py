@@ -24,13 +24,7 @@ def consensus_ranks(
     Args:
         answers: r(i, j), antisymmetric; with a leading dimension, those of several annotators.
         asked: pairs that were answered, or follow from answers.
-        present: joints that take part; answers about others do not count.
-
-    Returns:
-        Group of each joint, 0 the closest; -1 for joints that are absent.
-
-    Raises:
-        InputError: shapes that differ.
+        present: joints that take part; answers about others do not count, and their rank is -1.
     """
     require_same_shape("asked", asked, "answers", answers)
     asked = asked & present.unsqueeze(-1) & present.unsqueeze(-2)
@@ -38,13 +32,15 @@ def consensus_ranks(
     closer = ((answers > 0) & asked).reshape(-1, *shape).sum(0)
     tied = ((answers == 0) & asked).reshape(-1, *shape).sum(0)
     net = closer - closer.mT
-    found = []
+    lines = []
     for score in (net.sum(-1), _reach(net)):
         order = score.masked_fill(~present, torch.iinfo(score.dtype).min)
         order = order.argsort(dim=-1, descending=True, stable=True)
-        ranks = _number_groups(_best_cuts(_sorted(tied - closer, order).triu(1)), order)
-        found.append((_disagreements(ranks, closer, tied), ranks))
-    (first_cost, first), (second_cost, second) = found
+        line = (torch.arange(len(order))[:, None, None], order.unsqueeze(-1), order.unsqueeze(-2))
+        cuts = _best_cuts((tied - closer)[line].triu(1))
+        ranks = torch.empty_like(order).scatter_(-1, order, cuts.cumsum(-1) - 1)
+        lines.append((_disagreements(ranks, closer, tied), ranks))
+    (first_cost, first), (second_cost, second) = lines
     return torch.where((second_cost < first_cost)[:, None], second, first).masked_fill(~present, -1)
 
 
@@ -64,16 +60,8 @@ def _disagreements(ranks: Tensor, closer: Tensor, tied: Tensor) -> Tensor:
     return against.sum((-2, -1))
 
 
-def _sorted(matrix: Tensor, order: Tensor) -> Tensor:
-    rows = matrix.gather(-2, order.unsqueeze(-1).expand_as(matrix))
-    return rows.gather(-1, order.unsqueeze(-2).expand_as(matrix))
-
-
 def _best_cuts(gain: Tensor) -> Tensor:
-    """Whether a group starts at each place of the line, (images, joints).
-
-    `gain[i, j]` is how many disagreements it saves to have places i < j in one group.
-    """
+    """Whether a group starts at each place; `gain[i, j]` is saved if places i < j share one."""
     images, joints, _ = gain.shape
     # total(a, b): summed gain of all pairs among the places a to b
     total = gain.flip(-2).cumsum(-2).flip(-2).cumsum(-1)
@@ -91,8 +79,3 @@ def _best_cuts(gain: Tensor) -> Tensor:
         place = torch.where(place > 0, start[rows, (place - 1).clamp_min(0)], 0)
         cuts[rows, place] = True
     return cuts[:, :joints]
-
-
-def _number_groups(cuts: Tensor, order: Tensor) -> Tensor:
-    """Ranks in joint order from the starts of groups along the line; absent joints come last."""
-    return torch.empty_like(order).scatter_(-1, order, cuts.cumsum(-1) - 1)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int, Int8, Int64
 from torch import Tensor
 
 from ordlib.annotation.consensus import consensus_ranks
-from ordlib.errors import InputError, require_shape
+from ordlib.errors import InputError
 from ordlib.relations import relations_from_depth
 
 Ask = Callable[[int, int], int]
@@ -17,18 +17,11 @@ Ask = Callable[[int, int], int]
 
 @dataclass(frozen=True)
 class Ordering:
-    """A weak ordering of joints by depth, from which every relation follows.
+    """A weak ordering of joints by depth, from which every relation follows."""
 
-    Attributes:
-        groups: joint indices front to back; the joints of a group are tied. Joints that take no
-            part (not in the image) are in no group.
-        questions: how many questions it took.
-        joints: joints in all.
-    """
-
-    groups: tuple[tuple[int, ...], ...]
-    questions: int
-    joints: int
+    groups: tuple[tuple[int, ...], ...]  # front to back; joints that take no part are in none
+    questions: int  # how many it took
+    joints: int  # in all
 
     def relations(self) -> Int8[Tensor, "joints joints"]:
         """r(i, j) of Section 3.1: +1 where joint i is closer, 0 in a group and without a part."""
@@ -41,13 +34,9 @@ class Ordering:
 def relations_from_ranks(
     ranks: Int64[Tensor, "*batch joints"],
 ) -> Int8[Tensor, "*batch joints joints"]:
-    """Relations of weak orderings; a negative rank is a joint that takes no part, related to none.
-
-    Args:
-        ranks: place of each joint's group, 0 for the closest.
-    """
-    part = ranks >= 0
-    both = part.unsqueeze(-1) & part.unsqueeze(-2)
+    """Relations of weak orderings, 0 the closest group; a negative rank is related to none."""
+    present = ranks >= 0
+    both = present.unsqueeze(-1) & present.unsqueeze(-2)
     return relations_from_depth(ranks.float(), tie_mm=0.0) * both.to(torch.int8)
 
 
@@ -57,34 +46,19 @@ class Knowledge:
     An answer counts for the tied and the closer joints too: i closer than j and j tied with k make
     i closer than k. An answer to a pair that is settled already changes nothing of this; it is
     kept, and where it contradicts, `ranks` gives the ordering nearest to all answers.
-
-    Attributes:
-        present: joints that take part, (B, N).
-        closer: joint i is known to be closer than j, (B, N, N).
-        tied: joints i and j are known to be tied, the diagonal included, (B, N, N).
-        turn: number of the question that asked about a pair, from 1, in both directions; 0 for
-            pairs that were not asked, (B, N, N).
-        answers: r(i, j) of the pairs that were asked, (B, N, N).
-        questions: answers taken for each image, (B,).
-
-    Raises:
-        InputError: no joints, or a mask that is not on the CPU.
     """
 
     def __init__(self, present: Bool[Tensor, "images joints"]) -> None:
-        require_shape("present", present, None, None)
         images, joints = present.shape
-        if not joints or present.device.type != "cpu":
-            raise InputError(
-                "present: expected one joint or more of each image, on the CPU, found shape"
-                f" {tuple(present.shape)} on {present.device}"
-            )
-        self.present = present
+        self.present = present  # joints that take part; the rest lies beside it on the CPU
+        # joint i is known to be closer than j, (B, N, N)
         self.closer = torch.zeros(images, joints, joints, dtype=torch.bool)
-        self.turn = self.closer.to(torch.int16)
-        self.answers = self.closer.to(torch.int8)
-        self.questions = torch.zeros(images, dtype=torch.int64)
+        # joints i and j are known to be tied, the diagonal included
         self.tied = self.closer | torch.eye(joints, dtype=torch.bool)
+        # number of the question about a pair, from 1, in both directions; 0: not asked
+        self.turn = self.closer.to(torch.int16)
+        self.answers = self.closer.to(torch.int8)  # r(i, j) of the pairs that were asked
+        self.questions = torch.zeros(images, dtype=torch.int64)  # taken for each image
 
     @property
     def settled(self) -> Bool[Tensor, "images joints joints"]:
@@ -108,8 +82,8 @@ class Knowledge:
 
     def unsettled(self, rows: Int64[Tensor, " rows"]) -> Bool[Tensor, "rows joints joints"]:
         """Pairs of present joints that are open, in both directions, of the images `rows`."""
-        part, closer = self.present[rows], self.closer[rows]
-        both = part.unsqueeze(-1) & part.unsqueeze(-2)
+        present, closer = self.present[rows], self.closer[rows]
+        both = present.unsqueeze(-1) & present.unsqueeze(-2)
         return both & ~(closer | closer.mT | self.tied[rows])
 
     def record(
@@ -118,12 +92,7 @@ class Knowledge:
         pairs: Int64[Tensor, "rows 2"],
         answers: Int[Tensor, " rows"],
     ) -> None:
-        """Take one answer for each of the images `rows`, which are different ones.
-
-        Args:
-            rows: images.
-            pairs: first and second joint of each question.
-            answers: r(first, second): +1 the first is closer, -1 it is farther, 0 a tie.
+        """Take one answer r(first, second) for each of the images `rows`, which are different ones.
 
         Raises:
             InputError: an answer that is none of the three, a joint asked about itself or absent,
@@ -137,17 +106,14 @@ class Knowledge:
         self.turn[rows, first, second] = self.turn[rows, second, first] = turn
         self.answers[rows, first, second] = answers
         self.answers[rows, second, first] = -answers
-        new = self._is_open(rows, first, second)
+        known = self.closer[rows, first, second] | self.closer[rows, second, first]
+        new = ~(known | self.tied[rows, first, second])
         rows, first, second, answers = (x[new] for x in (rows, first, second, answers))
         near, far = torch.where(answers < 0, second, first), torch.where(answers < 0, first, second)
         for wanted, infer in ((answers != 0, _order), (answers == 0, _tie)):
             chosen = rows[wanted]
             closer, tied = infer(self.closer[chosen], self.tied[chosen], near[wanted], far[wanted])
             self.closer[chosen], self.tied[chosen] = closer, tied
-
-    def _is_open(self, rows: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        known = self.closer[rows, first, second] | self.closer[rows, second, first]
-        return ~(known | self.tied[rows, first, second])
 
     def _check(self, rows: Tensor, first: Tensor, second: Tensor, answers: Tensor) -> None:
         bad = ~torch.isin(answers, answers.new_tensor([-1, 0, 1]))
@@ -159,11 +125,11 @@ class Knowledge:
                 f"rows: expected different images of 0 to {images - 1}, found {rows.tolist()}"
             )
         inside = (torch.minimum(first, second) >= 0) & (torch.maximum(first, second) < joints)
-        if not (inside & (first != second)).all():
-            k = int((~(inside & (first != second))).nonzero()[0])
+        wrong = ~(inside & (first != second))
+        if wrong.any():
             raise InputError(
                 f"pair: expected two different joints of 0 to {joints - 1},"
-                f" found {int(first[k])} and {int(second[k])}"
+                f" found {int(first[wrong][0])} and {int(second[wrong][0])}"
             )
         if not (self.present[rows, first] & self.present[rows, second]).all():
             raise InputError("pair: expected joints that are present, found one that is not")
@@ -174,21 +140,19 @@ class Knowledge:
         """Group of each joint, 0 the closest, -1 for joints that are absent.
 
         Where all answers agree with what follows from them, that ordering; else the consensus.
-
-        Raises:
-            InputError: an image whose ordering is not complete.
+        InputError for an image whose ordering is not complete.
         """
         if self.unsettled(rows).any():
             raise InputError("ordering: expected answers that settle every pair, found open pairs")
-        closer, tied, part = self.closer[rows], self.tied[rows], self.present[rows]
-        ranks, _ = group_places(part, closer, tied)
+        closer, tied, present = self.closer[rows], self.tied[rows], self.present[rows]
+        ranks, _ = group_places(present, closer, tied)
         implied = closer.to(torch.int8) - closer.mT.to(torch.int8)
         said = torch.where(self.turn[rows] > 0, self.answers[rows], implied)
         against = (said != implied).flatten(1).any(-1)
         if against.any():
             everything = torch.ones_like(closer[against])
-            ranks[against] = consensus_ranks(said[against], everything, part[against])
-        return ranks.masked_fill(~part, -1)
+            ranks[against] = consensus_ranks(said[against], everything, present[against])
+        return ranks.masked_fill(~present, -1)
 
     def ordering(self, row: int) -> Ordering:
         """The ordering of one image. Raises InputError where it is not complete."""

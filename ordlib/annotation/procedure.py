@@ -13,7 +13,7 @@ from ordlib.annotation.annotators import PERFECT, SimulatedAnnotator
 from ordlib.annotation.knowledge import Ask, Knowledge, Ordering, relations_from_ranks
 from ordlib.annotation.prior import DepthPrior
 from ordlib.annotation.strategies import STRATEGIES, WITH_PRIOR, Strategy
-from ordlib.errors import InputError, require_same_shape, require_shape
+from ordlib.errors import InputError, require_same_shape
 from ordlib.skeleton import LSP14, Skeleton
 
 GROUP_SIZE = 50
@@ -24,14 +24,12 @@ GROUP_SIZE = 50
 class Clock:
     """How long an annotator takes for questions, seconds.
 
-    Attributes:
-        grouped_s: a question in a group of 50 about one pair, on average (3.5 in Section 4.1).
-        changing_s: a question about another pair than the last one. The paper calls this much
-            slower and prints no number; twice as long is our assumption.
+    The paper measured the average in a group of 50 about one pair (Section 4.1). It calls a change
+    of the pair much slower and prints no number; twice as long is our assumption.
     """
 
-    grouped_s: float = 3.5
-    changing_s: float = 7.0
+    grouped_s: float = 3.5  # a question in a group, on average
+    changing_s: float = 7.0  # a question about another pair than the last one
 
     def __post_init__(self) -> None:
         if not 0 <= self.grouped_s <= self.changing_s <= GROUP_SIZE * self.grouped_s:
@@ -52,20 +50,15 @@ def make_strategy(
     knowledge: Knowledge,
     skeleton: Skeleton = LSP14,
     prior: DepthPrior | None = None,
-    keypoints: Float[Tensor, "images joints 2"] | None = None,
 ) -> Strategy:
-    """A strategy by its name in `STRATEGIES`.
-
-    Args:
-        skeleton: joint set, for strategies that use its bones.
-        prior, keypoints: for the strategies `WITH_PRIOR`; others do not look at them.
+    """A strategy by its name in `STRATEGIES`, which takes what it needs of skeleton and prior.
 
     Raises:
-        InputError: unknown name, a prior that is missing or does not fit.
+        InputError: unknown name, a skeleton or prior that is missing or does not fit.
     """
     if name not in STRATEGIES:
         raise InputError(f"strategy: expected one of {', '.join(STRATEGIES)}, found {name!r}")
-    given = {"prior": prior, "keypoints": keypoints} if name in WITH_PRIOR else {}
+    given = {"prior": prior} if name in WITH_PRIOR else {}
     return STRATEGIES[name](knowledge, skeleton, **given)
 
 
@@ -75,7 +68,6 @@ def order_joints(
     strategy: str = "insertion",
     skeleton: Skeleton = LSP14,
     prior: DepthPrior | None = None,
-    keypoints: Float[Tensor, "joints 2"] | None = None,
 ) -> Ordering:
     """Ask about pairs of joints until a global weak ordering by depth can be inferred.
 
@@ -90,10 +82,7 @@ def order_joints(
         ask: answers about a first and a second joint: +1 the first is closer, -1 it is farther, 0
             about the same. A person, a simulation or a file.
         n: joints, asked about by index.
-        strategy: a name in `STRATEGIES`.
-        skeleton: joint set, for strategies that use its bones.
-        prior: for strategies that use one.
-        keypoints: 2D joints of the image, for a prior that was learned with them.
+        strategy, skeleton, prior: see `make_strategy`.
 
     Raises:
         InputError: fewer than one joint, an unknown strategy, an answer that is none of the three.
@@ -102,8 +91,7 @@ def order_joints(
     if n < 1:
         raise InputError(f"n: expected 1 or more joints, found {n}")
     knowledge = Knowledge(torch.ones(1, n, dtype=torch.bool))
-    points = None if keypoints is None else keypoints[None]
-    chooser = make_strategy(strategy, knowledge, skeleton, prior, points)
+    chooser = make_strategy(strategy, knowledge, skeleton, prior)
     image = torch.zeros(1, dtype=torch.int64)
     while True:
         pairs = chooser.next_pairs(image)
@@ -122,22 +110,15 @@ def _answer(given: object) -> int:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What annotating B images gave.
+    """What annotating B images gave."""
 
-    Attributes:
-        ranks: group of each joint, 0 the closest, -1 for absent joints, (B, N).
-        questions: questions of each image, (B,).
-        images, pairs, answers: all questions in the order in which they were asked.
-        group_sizes: how many questions in a row were about one pair.
-        clock: how long a question takes.
-    """
-
-    ranks: Int64[Tensor, "images joints"]
-    questions: Int64[Tensor, " images"]
+    ranks: Int64[Tensor, "images joints"]  # group of each joint, 0 the closest, -1 for absent ones
+    questions: Int64[Tensor, " images"]  # of each image
+    # all questions in the order in which they were asked
     images: Int64[Tensor, " questions"]
     pairs: Int64[Tensor, "questions 2"]
     answers: Int8[Tensor, " questions"]
-    group_sizes: Int64[Tensor, " groups"]
+    group_sizes: Int64[Tensor, " groups"]  # how many in a row were about one pair
     clock: Clock = Clock()
 
     @property
@@ -161,7 +142,6 @@ def annotate(
     hidden: Bool[Tensor, "images joints"] | None = None,
     present: Bool[Tensor, "images joints"] | None = None,
     prior: DepthPrior | None = None,
-    keypoints: Float[Tensor, "images joints 2"] | None = None,
     group_size: int = GROUP_SIZE,
     clock: Clock = Clock(),
 ) -> Annotations:
@@ -173,27 +153,22 @@ def annotate(
 
     Args:
         depth_mm: true depths of the joints; the annotator sees them, the result holds none.
-        annotator: who answers.
-        strategy: a name in `STRATEGIES`.
-        skeleton: joint set.
-        generator: source of the annotator's errors.
-        hidden: joints that the body covers.
+        strategy, skeleton, prior: see `make_strategy`.
+        generator, hidden: see `SimulatedAnnotator.answers`.
         present: joints to be ordered; all by default. Depths of others may be anything.
-        prior, keypoints: for strategies that use them.
         group_size: questions in a row about one pair; 1 changes the pair every time.
-        clock: seconds a question.
 
     Raises:
-        InputError: arguments that do not fit, no images, depths that are not finite.
+        InputError: arguments that do not fit, depths that are not finite.
     """
     if not (isinstance(group_size, Integral) and group_size >= 1):
         raise InputError(f"group_size: expected a number of 1 or more, found {group_size}")
-    require_shape("depth_mm", depth_mm, None, None)
-    part = torch.ones_like(depth_mm, dtype=torch.bool) if present is None else present
-    require_same_shape("present", part, "depth_mm", depth_mm)
-    said = annotator.answers(depth_mm.where(part, 0), generator, hidden)
-    knowledge = Knowledge(part)
-    chooser = make_strategy(strategy, knowledge, skeleton, prior, keypoints)
+    if present is None:
+        present = torch.ones_like(depth_mm, dtype=torch.bool)
+    require_same_shape("present", present, "depth_mm", depth_mm)
+    said = annotator.answers(depth_mm.where(present, 0), generator, hidden)
+    knowledge = Knowledge(present)
+    chooser = make_strategy(strategy, knowledge, skeleton, prior)
     none = torch.empty(0, dtype=torch.int64)
     log = [(none, none.view(0, 2), none.to(torch.int8), none)]
     for images, pairs, sizes in _groups_to_ask(chooser, knowledge, group_size):
@@ -201,7 +176,7 @@ def annotate(
         knowledge.record(images, pairs, answers)
         log.append((images, pairs, answers, sizes))
     columns = (torch.cat(column) for column in zip(*log, strict=True))
-    ranks = knowledge.ranks(torch.arange(len(part)))
+    ranks = knowledge.ranks(torch.arange(len(present)))
     return Annotations(ranks, knowledge.questions, *columns, clock)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from ordlib.annotation.knowledge import Knowledge, group_places
@@ -37,9 +37,11 @@ class AllPairs:
 
     def next_pairs(self, rows: Int64[Tensor, " rows"]) -> Int64[Tensor, "rows 2"]:
         """See Strategy.next_pairs."""
-        part = self._knowledge.present[rows]
-        left = part.unsqueeze(-1) & part.unsqueeze(-2) & (self._knowledge.turn[rows] == 0)
-        return _first_pair(left.triu(1))
+        present = self._knowledge.present[rows]
+        left = present.unsqueeze(-1) & present.unsqueeze(-2) & (self._knowledge.turn[rows] == 0)
+        flat = left.triu(1).flatten(1)
+        first = flat.to(torch.uint8).argmax(-1)
+        return _pair(first // left.shape[-1], first % left.shape[-1], flat.any(-1))
 
 
 class Insertion:
@@ -147,40 +149,7 @@ class Merge:
         return _pair(first, second, open_pairs.any(-1).any(-1))
 
 
-class Entropy:
-    """The open pair whose answer is most uncertain under a prior over depths learned from poses.
-
-    For answers without noise, the entropy of an answer is the information that it gives.
-    """
-
-    def __init__(
-        self,
-        knowledge: Knowledge,
-        skeleton: Skeleton,
-        prior: DepthPrior | None = None,
-        keypoints: Float[Tensor, "images joints 2"] | None = None,
-    ) -> None:
-        if not isinstance(prior, DepthPrior):
-            raise InputError(f"prior: expected a DepthPrior for this strategy, found {prior!r}")
-        joints = knowledge.present.shape[1]
-        require_shape("prior", prior.mean, joints)
-        self._knowledge = knowledge
-        self._belief = Belief(prior, knowledge, keypoints)
-
-    def next_pairs(self, rows: Int64[Tensor, " rows"]) -> Int64[Tensor, "rows 2"]:
-        """See Strategy.next_pairs."""
-        open_pairs = self._knowledge.unsettled(rows).triu(1)
-        value = self._value(self._belief.closer_probability(rows))
-        best = value.masked_fill(~open_pairs, -torch.inf).flatten(1).argmax(-1)
-        joints = open_pairs.shape[-1]
-        return _pair(best // joints, best % joints, open_pairs.any(-1).any(-1))
-
-    def _value(self, closer: Tensor) -> Tensor:
-        tied = (1 - closer - closer.mT).clamp_min_(0)
-        return torch.special.entr(closer) + torch.special.entr(closer.mT) + torch.special.entr(tied)
-
-
-class Informed(Entropy):
+class Informed:
     """The open pair with the fewest joints expected in between, under a prior learned from poses.
 
     Whatever is asked, the ordering of N joints is certain only after an answer for each two
@@ -190,9 +159,24 @@ class Informed(Entropy):
     two were independent.
     """
 
-    def _value(self, closer: Tensor) -> Tensor:
-        behind_and_in_front = closer @ closer
-        return -(behind_and_in_front + behind_and_in_front.mT)
+    def __init__(
+        self, knowledge: Knowledge, skeleton: Skeleton, prior: DepthPrior | None = None
+    ) -> None:
+        if not isinstance(prior, DepthPrior):
+            raise InputError(f"prior: expected a DepthPrior for this strategy, found {prior!r}")
+        require_shape("prior", prior.mean, knowledge.present.shape[1])
+        self._knowledge = knowledge
+        self._belief = Belief(prior, knowledge)
+
+    def next_pairs(self, rows: Int64[Tensor, " rows"]) -> Int64[Tensor, "rows 2"]:
+        """See Strategy.next_pairs."""
+        open_pairs = self._knowledge.unsettled(rows).triu(1)
+        closer = self._belief.closer_probability(rows)
+        between = closer @ closer  # behind the one and in front of the other
+        value = -(between + between.mT)
+        best = value.masked_fill(~open_pairs, -torch.inf).flatten(1).argmax(-1)
+        joints = open_pairs.shape[-1]
+        return _pair(best // joints, best % joints, open_pairs.any(-1).any(-1))
 
 
 def _groups(
@@ -215,26 +199,14 @@ def _pair(first: Tensor, second: Tensor, some: Tensor) -> Tensor:
     return torch.stack([first, second], -1).masked_fill(~some.unsqueeze(-1), -1)
 
 
-def _first_pair(pairs: Tensor) -> Tensor:
-    flat = pairs.flatten(1).to(torch.uint8)
-    best = flat.argmax(-1)
-    return _pair(best // pairs.shape[-1], best % pairs.shape[-1], flat.bool().any(-1))
-
-
-Factory = Callable[..., Strategy]
-STRATEGIES: dict[str, Factory] = {
+STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "all": AllPairs,
     "insertion": Insertion,
     "kinematic": KinematicInsertion,
     "merge": Merge,
-    "entropy": Entropy,
     "informed": Informed,
 }
-"""Strategies by name.
+"""Strategies by name, made from a `Knowledge` and the skeleton of its joints."""
 
-Each is made from a `Knowledge` and the skeleton of its joints.
-"""
-
-WITH_PRIOR = ("entropy", "informed")
-"""Strategies that are made from a `DepthPrior` too, and, if it was learned with them, from the 2D
-joints of the images."""
+WITH_PRIOR = ("informed",)
+"""Strategies that are made from a `DepthPrior` too."""
