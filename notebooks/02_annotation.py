@@ -11,7 +11,7 @@
 #
 # **Question.** How do people label depth order, how can about 17 questions stand for 91, and what do labels lose on the way?
 #
-# **Answer.** Answers carry over to other pairs, so a good order of questions leaves few to ask: never fewer than 13 for 14 joints, on the poses of `wild` 17 to 18 when each joint is compared with its parent first, 15 to 17 when a prior over poses finds likely neighbours. What is lost are ties: "about the same" does not carry over as exactly as "closer" does.
+# **Answer.** Answers carry over to other pairs, so a good order of questions leaves few to ask: never fewer than 13 for 14 joints, on the poses of `wild` 17 to 18 when each joint is compared with its parent first, 16 to 17 when a prior over poses finds likely neighbours. What is lost are ties: "about the same" does not carry over as exactly as "closer" does.
 #
 # **Needs.** Poses of the stand-ins, and a few rendered images of `wild`; no trained network. **Time on a CPU.** smoke: seconds. quick, desk and paper: about a minute.
 
@@ -22,6 +22,7 @@ device: str = "auto"  # auto, cpu, cuda or cuda:N
 data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
+import math
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -66,9 +67,12 @@ print(
     f"one image: {asked * 3.5 / 60:.2f} minutes; all of them: {images * asked * 3.5 / 3600:.0f} hours"
 )
 print(f"all pairs of all images: {images * pairs * 3.5 / 3600:.0f} hours")
-print(f"ways to order 14 joints, ties included: {annotation.weak_orderings(14):,}")
-print(f"questions to tell these apart: {np.log(annotation.weak_orderings(14)) / np.log(3):.1f}")
-assert pairs == len(torch.triu_indices(14, 14, 1).T) and annotation.weak_orderings(3) == 13
+ways = [1]  # weak orderings of 0, 1, ... joints: a first group of k, then the others
+for n in range(1, 15):
+    ways.append(sum(math.comb(n, k) * ways[n - k] for k in range(1, n + 1)))
+print(f"ways to order 14 joints, ties included: {ways[14]:,}")
+print(f"questions to tell these apart: {np.log(ways[14]) / np.log(3):.1f}")
+assert pairs == len(torch.triu_indices(14, 14, 1).T) and ways[3] == 13
 
 # %% [markdown]
 # The last line is a puzzle. A question has three answers, so $q$ questions tell at most $3^q$ orderings apart, and $3^{17}$ is far too few for all of them. Yet 17 questions were enough on average. They can only be enough because most orderings hardly ever occur: bodies are jointed, and people do similar things.
@@ -102,7 +106,7 @@ count = min(get_scale(scale).test_images, 1000 if scale == "quick" else 2000)
 many = 500 if scale == "smoke" else 10_000
 DOMAINS = {"studio": "test", "wild": "val", "shift": "test"}
 domains = {name: people(name, split, count, seed) for name, split in DOMAINS.items()}
-broad, narrow = (people(name, "train", many, seed + 1000) for name in ("wild", "studio"))
+broad = people("wild", "train", many, seed + 1000)
 wild = domains["wild"]
 
 # %% [markdown]
@@ -204,7 +208,7 @@ assert torch.equal(knowledge.relations[0], first_look.relations[image])
 # %% [markdown]
 # ## Which pair next?
 #
-# What may be asked is up to a *strategy*; what the answers imply is the same for all. Six of them:
+# What may be asked is up to a *strategy*; what the answers imply is the same for all. Five of them:
 #
 # | name | the next question |
 # |---|---|
@@ -212,30 +216,20 @@ assert torch.equal(knowledge.relations[0], first_look.relations[image])
 # | `insertion` | one joint after the other is placed among the ordered groups by binary search |
 # | `merge` | merge sort: two ordered halves are merged by comparing their heads |
 # | `kinematic` | insertion that begins at the joint's parent |
-# | `entropy` | the open pair whose answer is most uncertain, given all answers so far |
 # | `informed` | the open pair with the fewest joints expected in between, given all answers so far |
 #
-# The last two know poses before they ask: a Gaussian over the 14 depths, fitted to 10,000 training poses of `wild` (500 at smoke), in one row to those of `studio`. Each answer narrows it down. "2D" means that the prior also knows the 2D joints, which annotators of LSP and MPII had before they were asked about depth; a small network turns them into expected depths. All strategies stop only when **all** 91 relations follow from the answers; a prior chooses questions and answers none.
+# The last one knows poses before it asks: a Gaussian over the 14 depths, fitted to 10,000 training poses of `wild` (500 at smoke). Each answer narrows it down. All strategies stop only when **all** 91 relations follow from the answers; a prior chooses questions and answers none.
 
 # %%
-with single_thread("cpu"):
-    draws = {"generator": torch.Generator().manual_seed(seed)}
-    steps = {"steps": 100 if scale == "smoke" else 1500}
-    poses = DepthPrior.learn(broad["depth"])
-    poses_2d = DepthPrior.learn(broad["depth"], broad["keypoints"], **steps, **draws)
-    studio_2d = DepthPrior.learn(narrow["depth"], narrow["keypoints"], **steps, **draws)
-WAYS = {name: {"strategy": name} for name in ("all", "insertion", "merge", "kinematic")}
-WAYS["entropy"] = {"strategy": "entropy", "prior": poses}
-WAYS["informed"] = {"strategy": "informed", "prior": poses}
-WAYS["informed, 2D"] = {"strategy": "informed", "prior": poses_2d}
-WAYS["informed, 2D of studio"] = {"strategy": "informed", "prior": studio_2d}
+prior = DepthPrior.learn(broad["depth"])
+WAYS = ("all", "insertion", "merge", "kinematic", "informed")
 
 
 def label(data: dict, way: str, annotator=PERFECT, **options) -> annotation.Annotations:
     """Annotate the people of a domain, each at once: groups change the clock, not the answers."""
     noise = {"generator": torch.Generator().manual_seed(seed), "hidden": data["hidden"]}
-    more = noise | {"group_size": 1} | options | {"keypoints": data["keypoints"]}
-    return annotate(data["depth"], annotator, **WAYS[way], **more)
+    more = noise | {"group_size": 1, "prior": prior} | options
+    return annotate(data["depth"], annotator, way, **more)
 
 
 # %%
@@ -249,7 +243,7 @@ def mean_and_spread(done: annotation.Annotations) -> str:
 
 
 questions = pd.DataFrame({n: [mean_and_spread(perfect[n, w]) for w in WAYS] for n in domains})
-questions.insert(0, "strategy", list(WAYS))
+questions.insert(0, "strategy", WAYS)
 questions["wild, a person answers"] = [mean_and_spread(person[w]) for w in WAYS]
 results.write_csv(questions, folder / "tables" / "02_questions.csv")
 questions
@@ -259,8 +253,7 @@ questions
 
 # %%
 figure, ax = plt.subplots(figsize=(8, 3), layout="constrained")
-shown = {"insertion": "#bbbbbb", "kinematic": "#1f78b4", "informed": "#fdae61"}
-shown["informed, 2D"] = "#d95f02"
+shown = {"insertion": "#bbbbbb", "kinematic": "#1f78b4", "informed": "#d95f02"}
 bins = np.arange(12.5, 40.5)
 for way, colour in shown.items():
     values = perfect["wild", way].questions.numpy()
@@ -275,10 +268,8 @@ mean = {key: a.questions.float().mean().item() for key, a in perfect.items()}
 for name in domains:
     assert all(perfect[name, way].questions.min() >= 13 for way in WAYS)
     if scale != "smoke" and not setting.data:
-        assert mean[name, "informed, 2D"] < mean[name, "informed"] < mean[name, "kinematic"]
-        assert mean[name, "informed"] < mean[name, "entropy"]
-        assert mean[name, "kinematic"] < mean[name, "merge"] < mean[name, "insertion"]
-        assert mean[name, "informed, 2D"] < 17
+        assert mean[name, "informed"] < mean[name, "kinematic"] < mean[name, "merge"]
+        assert mean[name, "merge"] < mean[name, "insertion"]
 
 # %% [markdown]
 # By action, for the 15 actions of `studio`. The number of groups explains little. What counts is how many bones point along the line of sight: when people sit, their thighs do, a joint is not at its parent's depth, and the kinematic start misses. There a prior saves most. Shown are means; the CSV file has the spreads too.
@@ -289,7 +280,7 @@ table["groups"] = perfect["studio", "kinematic"].ranks.max(1).values.numpy() + 1
 bones = tuple(map(list, zip(*LSP14.bones, strict=True)))
 untied = (domains["studio"]["truth"][:, *bones] != 0).float().mean(1)
 table["untied bones (%)"] = 100 * untied.numpy()
-for way in list(WAYS)[1:]:
+for way in WAYS[1:]:
     table[way] = perfect["studio", way].questions.numpy()
 by_action = table.groupby("action").agg(["mean", "std"]).sort_values(("kinematic", "mean"))
 both = by_action.set_axis(by_action.columns.map(" ".join), axis=1).reset_index()
@@ -299,18 +290,15 @@ by_action.xs("mean", axis=1, level=1).round(1)
 # %% [markdown]
 # ## How few can be enough?
 #
-# **Information.** A question has three answers, at most $\log_2 3 = 1.58$ bits. The entropy of the orderings that occur, divided by this, bounds the mean number of questions from below, whatever a prior knows. It is estimated from the orderings that `insertion` found, and a sample makes it too low on average.
+# Take the ordering in the end: $G$ groups of $N$ joints. For two neighbouring groups, some joint of the one must have been compared with some joint of the other: all other answers stay true if the two groups change places. And a group of $k$ joints needs $k - 1$ ties, or it could fall apart. Together $(G - 1) + (N - G) = N - 1$: **13 answers for any image, if all relations are to follow from the answers alone.** A prior may choose the questions, but it is no answer.
 #
-# **Certainty.** Take the ordering in the end: $G$ groups of $N$ joints. For two neighbouring groups, some joint of the one must have been compared with some joint of the other: all other answers stay true if the two groups change places. And a group of $k$ joints needs $k - 1$ ties, or it could fall apart. Together $(G - 1) + (N - G) = N - 1$: **13 answers for any image, if all relations are to follow from the answers alone.** A prior may choose the questions, but it is no answer.
-#
-# This is why `entropy` is not the best. Its answers carry the most information, and information makes an ordering probable; only answers between neighbours make it follow. `informed` asks about the two joints that are least likely to have others between them. (It counts a joint as between two if it is more than 100 mm behind one and in front of the other, and takes these as independent.)
+# This is why the question with the most uncertain answer is not the best. Information makes an ordering probable; only answers between neighbours make it follow. `informed` asks about the two joints that are least likely to have others between them. (It counts a joint as between two if it is more than 100 mm behind one and in front of the other, and takes these as independent.)
 #
 # The assertions check the claim in the data: every image has exactly its ties, and an answer between each two neighbours. The table has what was asked beyond these, a mean over the images of `wild`: once more between the same two groups, or across groups that lie in between.
 
 # %%
-bits = {n: annotation.entropy_bits(perfect[n, "insertion"].ranks) for n in domains}
 rows = []
-for way in ("kinematic", "entropy", "informed", "informed, 2D"):
+for way in ("kinematic", "informed"):
     done = perfect["wild", way]
     ranks = done.ranks[done.images[:, None], done.pairs]
     step = (ranks[:, 0] - ranks[:, 1]).abs()
@@ -322,16 +310,14 @@ for way in ("kinematic", "entropy", "informed", "informed, 2D"):
     total, across = len(step) / len(groups), int((step > 1).sum()) / len(groups)
     needed = (len(beside) + int(tied.sum())) / len(groups)
     rows.append((way, total, needed, total - needed - across, across))
-    assert np.isclose(needed, annotation.certain_after(14))
-for name, value in bits.items():
-    print(f"{name}: by information at least {annotation.questions_for_bits(value):.1f} questions")
+    assert np.isclose(needed, 13)
 columns = ["strategy", "questions", "needed", "same neighbours again", "groups in between"]
 pd.DataFrame(rows, columns=columns).round(2)
 
 # %% [markdown]
-# The bound by information is at most $\log_3$ of the number of images (6.3 for 1,000, 6.9 for 2,000) and comes close to it, since nearly every image has an ordering of its own. So a sample of this size says nothing about bodies here, and 13 is the bound that binds. The paper's 17 is four questions above it. What `informed` saves against `entropy`, it saves in the last column.
+# The paper's 17 is four questions above the bound.
 #
-# Is it fair to compare with the paper's 17? The certainty is the same, and all strategies were counted by the same code. But the paper's answers came from people: the last column of the table of questions is the one to compare, and there `informed` is at about 17 without 2D joints and below with them. The poses are not LSP's, and the prior comes from the same generator, though from other people and cameras. The row *informed, 2D of studio* knows the narrow poses of `studio` alone, as somebody would who has motion capture of daily life and wants to label sports: with a prior that does not fit, the advantage shrinks.
+# Is it fair to compare with the paper's 17? The certainty is the same, and all strategies were counted by the same code. But the paper's answers came from people: the last column of the table of questions is the one to compare, and there `informed` is at about 17. The poses are not LSP's, and the prior comes from the same generator, though from other people and cameras.
 #
 # ## Groups of 50, and the clock
 #
@@ -536,7 +522,7 @@ assert torch.equal(again.relations[:, slots][:, :, slots], labelled.relations)
 # ## Summary
 #
 # * Answers carry over, so an ordering needs a fraction of the 91 questions; never fewer than 13.
-# * Beginning at the kinematic parent gives about the paper's 17. A prior over poses asks fewer if it is used to find neighbours, not the most uncertain answer; with 2D joints fewer than 17.
+# * Beginning at the kinematic parent gives about the paper's 17. A prior over poses asks fewer if it is used to find neighbours, not the most uncertain answer.
 # * A global ordering cannot hold ties that are not transitive: nearly every image loses some, hardly any pair is reversed.
 # * A network trained on such labels is hardly worse than one trained on true relations.
 #
