@@ -1,5 +1,7 @@
 """Image folders and MATLAB files of LSP and its relatives, in their layouts, for the tests."""
 
+import json
+
 import h5py
 import numpy as np
 from PIL import Image
@@ -71,4 +73,38 @@ def save_half(folder, content, version="5", images=True):
     if images:
         names = [PATTERNS[folder.name].format(k + 1) for k in range(len(content["ord"]))]
         save_images(folder / "images", names)
+    return folder
+
+
+_SIDED = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+RELATIVE_NAMES = ["nose", "neck", *(f"{side}_{j}" for j in _SIDED for side in ("left", "right"))]
+
+
+def answer(kp0, kp1, label):
+    return {"kp0": kp0, "kp1": kp1, "label": label, "prob": 0.9, "risk": 0.1, "original_id": 7}
+
+
+def relative(images=4, seed=0):
+    """The content of the JSON file; every other image is of the training split."""
+    rng = np.random.default_rng(seed)
+    items = [
+        {
+            "im_file": f"images/im{k + 1:04d}.jpg",
+            "is_train": k % 2 == 0,
+            "keypoints": rng.uniform(3, 55, 28).round(2).tolist(),
+            "occluded": [0] * 14,
+            "anns": [answer(0, 7, 0), answer(8, 12, 1)],
+        }
+        for k in range(images)
+    ]
+    return {"joint_names": list(RELATIVE_NAMES), "images": items}
+
+
+def save_relative(folder, content, images="lsp_dataset"):
+    """The JSON file and, below the folder `images`, what its items name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "relative_depth_lsp_v1.json").write_text(json.dumps(content))
+    if images:
+        names = [item["im_file"].removeprefix("images/") for item in content["images"]]
+        save_images(folder / images / "images", dict.fromkeys(names))
     return folder

@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 import threedhp_files
 from bvh_files import CMU, bvh_text, random_values, save
-from mpii_files import people, person_of, relative, release_of, save_h5, save_relative, save_release
-from photo_files import half, lspet_array, random_points, save_half, save_images, save_mat
+from mpii_files import people, person_of, release_of, save_h5, save_release
+from photo_files import (
+    half,
+    lspet_array,
+    random_points,
+    relative,
+    save_half,
+    save_images,
+    save_mat,
+    save_relative,
+)
 
 from ordlib.cli import main
 from ordlib.datasets.npz import TRUST

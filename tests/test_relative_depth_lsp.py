@@ -5,10 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from mpii_files import RELATIVE_NAMES, answer, relative, save_relative
-from photo_files import save_images
+from photo_files import RELATIVE_NAMES, answer, relative, save_images, save_relative
 from PIL import Image
 
 from ordlib.data import PoseDataset
@@ -112,19 +109,6 @@ def test_contradicting_answers_are_left_out_and_counted(tmp_path):
     assert batch.relations[0, i, j] == -1
 
 
-@given(st.lists(st.tuples(*[st.integers(0, 13)] * 2, st.integers(0, 1)), max_size=8))
-def test_relations_are_antisymmetric_and_say_what_the_answers_say(triples):
-    answers = [answer(*triple) for triple in triples if triple[0] != triple[1]]
-    relations, annotated, contradictions = relative_depth_lsp._relations([answers])
-    assert relations.equal(-relations.mT) and annotated.equal(annotated.mT)
-    assert annotated.equal(relations != 0)
-    for given_answer in answers:
-        i, j, label = (given_answer[key] for key in ("kp0", "kp1", "label"))
-        assert relations[0, i, j] in (0, 1 - 2 * label)
-    pairs = {frozenset((a["kp0"], a["kp1"])) for a in answers}
-    assert annotated.sum() / 2 + contradictions == len(pairs)
-
-
 # --- samples -------------------------------------------------------------------------------------
 
 
@@ -179,26 +163,25 @@ def _change_answer(**changes):
         (relative() | {"joint_names": [*RELATIVE_NAMES[:13], "nose"]}, "joint_names: expected"),
         (relative() | {"joint_names": [*RELATIVE_NAMES[1:], None]}, "found neck, .*None"),
         (relative() | {"images": [3]}, r"images\[0\]: expected an object, found int"),
-        (_with("keypoints", [1.0] * 27), r"images\[0\]: keypoints: expected 28 .* found 27"),
-        (_with("keypoints", None, 3), r"images\[3\]: keypoints: expected 28 .* found none"),
-        (_with("keypoints", [[1.0]] * 28), r"expected coordinates in pixels, found \[1.0\]"),
-        (_with("keypoints", ["1"] * 28), "expected coordinates in pixels, found '1'"),
-        (_with("keypoints", [float("inf")] * 28), "expected coordinates in pixels, found inf"),
-        (_with("occluded", [0] * 13), "occluded: expected 14 numbers, found 13"),
+        (_with("keypoints", [1.0] * 27), r"images\[0\]: keypoints: expected 28 .* found 27 of"),
+        (_with("keypoints", None, 3), r"images\[3\]: keypoints: expected 28 .* found NoneType"),
+        (_with("keypoints", [[1.0]] * 28), r"coordinates in pixels, found \[1.0\]"),
+        (_with("keypoints", ["1"] * 28), "coordinates in pixels, found '1'"),
+        (_with("keypoints", [float("inf")] * 28), "coordinates in pixels, found inf"),
         (_with("is_train", "yes"), "is_train: expected true or false, found 'yes'"),
         (_with("im_file", ""), "im_file: expected a name, found ''"),
         (_with("im_file", 3), "im_file: expected a name, found 3"),
         (_with("im_file", "images/im0002.jpg"), r"images\[1\]: im_file: .*im0002.jpg twice"),
-        (_with("anns", None), "anns: expected a list, found None"),
-        (_with("anns", [[0, 1, 0]]), "anns: expected objects, found list"),
-        (_change_answer(kp0=14), r"images\[1\]: anns: .* of 0 to 13, found \(14, 3\)"),
-        (_change_answer(kp1=-1), r"kp0 and kp1 of 0 to 13, found \(2, -1\)"),
-        (_change_answer(kp1=1.5), r"found \(2, 1.5\)"),
-        (_change_answer(kp1=True), r"found \(2, True\)"),
-        (_change_answer(kp1=2), "expected two joints, found kp0 = kp1 = 2"),
-        (_change_answer(label=2), "expected the label 0 or 1, found 2"),
-        (_change_answer(label=-1), "expected the label 0 or 1, found -1"),
-        (_change_answer(label=None), "expected the label 0 or 1, found None"),
+        (_with("anns", None), "anns: expected answers.* found NoneType"),
+        (_with("anns", [[0, 1, 0]]), r"anns: expected answers.* found \[0, 1, 0\]"),
+        (_change_answer(kp0=14), r"images\[1\]: anns: .* of 0 to 13.* found .*'kp0': 14"),
+        (_change_answer(kp1=-1), r"kp0 and kp1 of 0 to 13, .*found .*'kp1': -1"),
+        (_change_answer(kp1=1.5), r"found .*'kp1': 1.5"),
+        (_change_answer(kp1=True), r"found .*'kp1': True"),
+        (_change_answer(kp1=2), "two joints.* found .*'kp1': 2"),
+        (_change_answer(label=2), "label 0 or 1, found .*'label': 2"),
+        (_change_answer(label=-1), "label 0 or 1, found .*'label': -1"),
+        (_change_answer(label=None), "label 0 or 1, found .*'label': None"),
     ],
 )
 def test_content_that_cannot_be_used(tmp_path, content, message):

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ordlib.datasets import matlab
-from ordlib.datasets.photos import PhotoDataset, Photos, numbered_images
+from ordlib.arrays import ONE_BASED, ZERO_BASED, JointTable, read, read_joints
+from ordlib.data import listed
+from ordlib.datasets.photos import PhotoDataset, Photos, agreed, numbered_images
 from ordlib.errors import InputError
 from ordlib.skeleton import LSP14, MPII16, Skeleton
 
@@ -24,37 +26,26 @@ _EXPECTED_INSIDE = 0.9
 
 @dataclass(frozen=True)
 class _Form:
-    """How one half of the archive is written down.
+    """How one half of the archive is written down."""
 
-    Attributes:
-        part: its name in `meta`.
-        skeleton: its joints.
-        pattern: name of an image as a format of its number.
-        shift_px: from its coordinates to project pixels.
-        usable: joints whose position is annotated.
-    """
-
-    part: str
+    part: str  # its name in `meta`
     skeleton: Skeleton
-    pattern: str
-    shift_px: float
-    usable: Callable[[matlab.JointTable], Bool[Tensor, "images joints"]]
-
-
-def _lsp_usable(table: matlab.JointTable) -> Bool[Tensor, "images joints"]:
-    """The third value is 1 where a joint is occluded: it has a position all the same."""
-    return ~table.missing
-
-
-def _mpii_usable(table: matlab.JointTable) -> Bool[Tensor, "images joints"]:
-    """The third value is 1 where a joint is visible; others may have no position."""
-    return table.flags & ~table.missing
+    pattern: str  # name of an image as a format of its number
+    shift_px: float  # from its coordinates to project pixels
+    usable: Callable[[JointTable], Bool[Tensor, "images joints"]]  # joints with a position
 
 
 _FORMS = {
-    "lsp_dataset_original": _Form("lsp", LSP14, "im{:04d}.jpg", matlab.ZERO_BASED, _lsp_usable),
-    "mpii_upis1h": _Form("mpii", MPII16, "{:05d}_full.jpg", matlab.ONE_BASED, _mpii_usable),
+    # the third value is 1 where a joint is occluded: it has a position all the same
+    "lsp_dataset_original": _Form(
+        "lsp", LSP14, "im{:04d}.jpg", ZERO_BASED, lambda table: ~table.missing
+    ),
+    # the third value is 1 where a joint is visible; others may have no position
+    "mpii_upis1h": _Form(
+        "mpii", MPII16, "{:05d}_full.jpg", ONE_BASED, lambda table: table.flags & ~table.missing
+    ),
 }
+_COUNTS = [len(form.skeleton) for form in _FORMS.values()]
 
 
 def load(root: str | Path, *, size: int = 256) -> PhotoDataset:
@@ -77,8 +68,20 @@ def load(root: str | Path, *, size: int = 256) -> PhotoDataset:
     folders = _folders(Path(root))
     photos = [_read(folder) for folder in folders]
     dataset = PhotoDataset("lsp_mpii_ordinal", photos, size)
-    for folder, part in zip(folders, photos, strict=True):
-        _warn(folder, part, dataset.outside[part.part])
+    for folder, half in zip(folders, photos, strict=True):
+        outside, usable = dataset.outside[half.part], int(half.usable.sum())
+        if half.contradictions:
+            warnings.warn(
+                f"{folder / 'ordinal.mat'}: {half.contradictions} pairs contradict themselves,"
+                " (i, j) and (j, i), and are left out; expected none",
+                stacklevel=2,
+            )
+        if outside > (1 - _EXPECTED_INSIDE) * usable:
+            warnings.warn(
+                f"{folder / 'joints.mat'}: {outside} of {usable} joints lie outside their images"
+                " and are left out; expected fewer than 10 %",
+                stacklevel=2,
+            )
     return dataset
 
 
@@ -86,13 +89,13 @@ def _folders(root: Path) -> list[Path]:
     """The halves of the archive below or at `root`, LSP first."""
     if any((root / name).is_file() for name in _FILES):
         return [root]
-    found = []
+    inside = [root, *(root / name for name in listed(root))] if root.is_dir() else []
+    halves = []
     for name in _FORMS:
-        places = [root / name, *sorted(root.glob(f"*/{name}"))] if root.is_dir() else []
-        found += [place for place in places if place.is_dir()][:1]
-    if not found:
+        halves += [folder / name for folder in inside if (folder / name).is_dir()][:1]
+    if not halves:
         raise InputError(f"{root}: expected {' or '.join(_FORMS)} in this folder, found neither")
-    return found
+    return halves
 
 
 def _read(folder: Path) -> Photos:
@@ -102,7 +105,7 @@ def _read(folder: Path) -> Photos:
         raise InputError(f"{folder}: expected {' and '.join(_FILES)}, found no {lacking[0]}")
     ordinal = _read_ordinal(folder / "ordinal.mat")
     path = folder / "joints.mat"
-    table = matlab.read_joints(path, [len(form.skeleton) for form in _FORMS.values()])
+    table = read_joints(path, _COUNTS)
     images, joints = table.flags.shape
     if table.joints_first:
         raise InputError(
@@ -115,7 +118,9 @@ def _read(folder: Path) -> Photos:
         )
     form = next(form for form in _FORMS.values() if len(form.skeleton) == joints)
     kept = [form.skeleton.index(joint) for joint in LSP14.joints]
-    relations, annotated, contradictions = _relations(ordinal[:, kept][:, :, kept])
+    said = torch.from_numpy(ordinal)[:, kept][:, :, kept]
+    # `ord` is -1 where the row's joint is closer
+    relations, annotated, contradictions = agreed(said == -1, said == 0, said == 1)
     usable = form.usable(table)
     points = torch.where(usable[..., None], table.points + form.shift_px, 0.0)
     return Photos(
@@ -129,55 +134,17 @@ def _read(folder: Path) -> Photos:
     )
 
 
-def _read_ordinal(path: Path) -> Float[Tensor, "images joints joints"]:
+def _read_ordinal(path: Path) -> Float[np.ndarray, "images joints joints"]:
     """The matrices `ord`: -1, 0, 1, or NaN where nobody was asked."""
-    ordinal = torch.from_numpy(matlab.read_array(path, "ord"))
-    counts = [len(form.skeleton) for form in _FORMS.values()]
-    shape = tuple(ordinal.shape)
-    if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in counts or not shape[0]:
+    ordinal = read(path, finite=False, ord="images joints joints")["ord"]
+    if not len(ordinal) or ordinal.shape[1] not in _COUNTS:
         raise InputError(
-            f"{path}: ord: expected shape (images, joints, joints), the images first, with"
-            f" {' or '.join(map(str, counts))} joints, found {shape}"
+            f"{path}: ord: expected {' or '.join(map(str, _COUNTS))} joints of one image or more,"
+            f" the images first, found {ordinal.shape}"
         )
-    known = ordinal[~ordinal.isnan()]
-    if not len(known):
-        raise InputError(f"{path}: ord: expected annotations -1, 0 or 1, found NaN alone")
-    wrong = known[(known != 0) & (known.abs() != 1)]
-    if len(wrong):
-        raise InputError(
-            f"{path}: ord: expected -1, 0, 1 or NaN, found {wrong[0].item():g}"
-            f" and {len(wrong)} such values in all"
-        )
+    known = ordinal[~np.isnan(ordinal)]
+    wrong = known[~np.isin(known, (-1, 0, 1))]
+    if not len(known) or len(wrong):
+        found = f"{wrong[0]:g} and {len(wrong)} such values in all" if len(wrong) else "NaN alone"
+        raise InputError(f"{path}: ord: expected -1, 0, 1 or NaN, found {found}")
     return ordinal
-
-
-def _relations(
-    ordinal: Float[Tensor, "images joints joints"],
-) -> tuple[Int8[Tensor, "images joints joints"], Bool[Tensor, "images joints joints"], int]:
-    """Relations, annotated pairs and the number of contradicting pairs.
-
-    `ord` is -1 where the row's joint is closer, so the sign turns. A pair given on one side of the
-    diagonal counts for both sides; one whose sides contradict each other is not annotated.
-    """
-    known = ~ordinal.isnan() & ~torch.eye(ordinal.shape[-1], dtype=torch.bool)
-    closer = torch.where(known, -ordinal, 0.0)
-    contradicting = known & known.mT & (closer != -closer.mT)
-    annotated = (known | known.mT) & ~contradicting
-    relations = torch.where(known, closer, -closer.mT) * annotated
-    return relations.to(torch.int8), annotated, int(contradicting.sum()) // 2
-
-
-def _warn(folder: Path, photos: Photos, outside: int) -> None:
-    if photos.contradictions:
-        warnings.warn(
-            f"{folder / 'ordinal.mat'}: {photos.contradictions} pairs contradict themselves,"
-            " (i, j) and (j, i), and are left out; expected none",
-            stacklevel=3,
-        )
-    usable = int(photos.usable.sum())
-    if outside > (1 - _EXPECTED_INSIDE) * usable:
-        warnings.warn(
-            f"{folder / 'joints.mat'}: {outside} of {usable} joints lie outside their images and"
-            " are left out; expected fewer than 10 %",
-            stacklevel=3,
-        )

@@ -5,35 +5,29 @@ from pathlib import Path
 
 import torch
 
-from ordlib.datasets import matlab
+from ordlib.arrays import ZERO_BASED, read_joints
 from ordlib.datasets.photos import PhotoDataset, Photos, numbered_images
 from ordlib.errors import InputError
 from ordlib.skeleton import LSP14
 
-_PATTERN = "im{:05d}.jpg"
-
 
 def load(root: str | Path, *, size: int = 256) -> PhotoDataset:
-    """Read LSP Extended: `joints.mat` beside `images/im00001.jpg` and so on.
+    """Read LSP Extended: `joints.mat` beside `images/im00001.jpg` and so on, crops of `size` px.
 
     The file is (14, 3, images), its description says (3, 14, images): both are read. The third
     value is 1 for an annotated joint; coordinates of other joints mean nothing. Warns of annotated
     joints outside their image, which are left out.
-
-    Args:
-        root: folder of `joints.mat` and `images`.
-        size: side of the crops, pixels.
 
     Raises:
         InputError: a file that cannot be used, images missing, or more than half of the annotated
             joints outside their images.
     """
     path = Path(root) / "joints.mat"
-    table = matlab.read_joints(path, [len(LSP14)])
+    table = read_joints(path, [len(LSP14)])
     if (table.flags & table.points.isnan().any(-1)).any():
         raise InputError(f"{path}: joints: expected positions of annotated joints, found NaN")
-    files = numbered_images(Path(root) / "images", _PATTERN, len(table.points))
-    points = torch.where(table.flags[..., None], table.points + matlab.ZERO_BASED, 0.0)
+    files = numbered_images(Path(root) / "images", "im{:05d}.jpg", len(table.points))
+    points = torch.where(table.flags[..., None], table.points + ZERO_BASED, 0.0)
     dataset = PhotoDataset("lspet", [Photos("lspet", files, points, table.flags)], size)
     outside, annotated = dataset.outside["lspet"], int(table.flags.sum())
     if outside > annotated / 2:

@@ -137,6 +137,25 @@ def _number(path: Path) -> int:
     return int(digits[0]) if digits else 0
 
 
+def agreed(
+    closer: Bool[Tensor, "images 14 14"],
+    tied: Bool[Tensor, "images 14 14"],
+    farther: Bool[Tensor, "images 14 14"],
+) -> tuple[Int8[Tensor, "images 14 14"], Bool[Tensor, "images 14 14"], int]:
+    """Relations, annotated pairs and how many pairs contradict themselves and are left out.
+
+    Args:
+        closer, tied, farther: where somebody said that the row's joint is so; what stands on one
+            side of the diagonal counts for both.
+    """
+    said = torch.stack([closer | farther.mT, tied | tied.mT, farther | closer.mT])
+    said &= ~torch.eye(said.shape[-1], dtype=torch.bool)
+    contradicting = said.sum(0) > 1
+    annotated = said.any(0) & ~contradicting
+    relations = (said[0].to(torch.int8) - said[2].to(torch.int8)) * annotated
+    return relations, annotated, int(contradicting.sum()) // 2
+
+
 def _stack(parts: Sequence[Tensor | None]) -> Tensor | None:
     known = [part for part in parts if part is not None]
     return torch.cat(known) if known else None

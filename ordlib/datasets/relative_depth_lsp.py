@@ -6,25 +6,20 @@ order of the joints stands in the file. Its `nose` lies where LSP has the top of
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int8
-from torch import Tensor
 
-from ordlib.datasets import matlab
+from ordlib.arrays import ZERO_BASED
 from ordlib.datasets.frames import require_files
-from ordlib.datasets.photos import PhotoDataset, Photos
+from ordlib.datasets.photos import PhotoDataset, Photos, agreed
 from ordlib.errors import InputError
 from ordlib.skeleton import LSP14
 
 FILE = "relative_depth_lsp_v1.json"
 SPLITS = ("train", "test")
-
-_RENAMED = {"nose": "head_top"}
-_FOLDER = "lsp_dataset"
 
 
 def load(root: str | Path, *, split: str = "train", size: int = 256) -> PhotoDataset:
@@ -44,38 +39,45 @@ def load(root: str | Path, *, split: str = "train", size: int = 256) -> PhotoDat
     if split not in SPLITS:
         raise InputError(f"split: expected one of {', '.join(SPLITS)}, found {split!r}")
     path = Path(root) / FILE
-    content = _read(path)
-    order = _joint_order(content["joint_names"], path)
-    is_train = split == "train"
-    items = [item for item in _items(content["images"], path) if item["is_train"] == is_train]
+    names, images = _read(path)
+    order = _joint_order(names, path)
+    _check(images, path)
+    items = [item for item in images if item["is_train"] == (split == "train")]
     if not items:
         raise InputError(f"{path}: expected images of the split {split}, found none")
-    points, usable = _points(items)
-    relations, annotated, contradictions = _relations([item["anns"] for item in items])
+    points = torch.tensor([item["keypoints"] for item in items]).view(-1, len(LSP14), 2)
+    usable = ~points.isnan().any(-1) & (points != 0).any(-1)  # occluded or not
+    closer = torch.zeros(len(items), len(LSP14), len(LSP14), dtype=torch.bool)
+    for row, item in enumerate(items):
+        for answer in item["anns"]:  # label 0 says that kp0 is closer, label 1 that kp1 is
+            pair = answer["kp0"], answer["kp1"]
+            closer[row][pair[:: -1 if answer["label"] else 1]] = True
+    closer = closer[:, order][:, :, order]
+    nothing = torch.zeros_like(closer)
+    relations, annotated, contradictions = agreed(closer, nothing, nothing)
     if contradictions:
         warnings.warn(
             f"{path}: {contradictions} pairs have answers that contradict each other, and are left"
             " out; expected none",
             stacklevel=2,
         )
-    names = [item["im_file"] for item in items]
-    beside = (Path(root) / names[0]).is_file()
-    folder = Path(root) if beside else Path(root) / _FOLDER
-    require_files(folder, names)
+    files = [item["im_file"] for item in items]
+    folder = path.parent if (path.parent / files[0]).is_file() else path.parent / "lsp_dataset"
+    require_files(folder, files)
     photos = Photos(
         part="lsp",
-        files=[folder / name for name in names],
-        keypoints_px=points[:, order],
+        files=[folder / name for name in files],
+        keypoints_px=torch.where(usable[..., None], points + ZERO_BASED, 0.0)[:, order],
         usable=usable[:, order],
-        relations=relations[:, order][:, :, order],
-        annotated=annotated[:, order][:, :, order],
+        relations=relations,
+        annotated=annotated,
         contradictions=contradictions,
     )
     return PhotoDataset("relative_depth_lsp", [photos], size, split)
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    """The content of the file, with lists under `joint_names` and `images`."""
+def _read(path: Path) -> tuple[list[Any], list[Any]]:
+    """The lists `joint_names` and `images` of the file."""
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
         raise InputError(f"{path}: expected a JSON file, found {found}")
@@ -83,20 +85,18 @@ def _read(path: Path) -> Mapping[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected a JSON file, found damage ({error})") from error
-    for key in ("joint_names", "images"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            found = ", ".join(content) if isinstance(content, dict) else type(content).__name__
-            raise InputError(f"{path}: expected lists joint_names and images, found {found}")
-    return content
+    lists = content if isinstance(content, dict) else {}
+    names, images = lists.get("joint_names"), lists.get("images")
+    if not isinstance(names, list) or not isinstance(images, list):
+        found = ", ".join(lists) or type(content).__name__
+        raise InputError(f"{path}: expected lists joint_names and images, found {found}")
+    return names, images
 
 
 def _joint_order(names: Sequence[Any], path: Path) -> list[int]:
     """Place in the file of each joint of LSP14."""
-    plain = [_RENAMED.get(str(name), str(name)) for name in names]
-    unknown = [
-        str(name) for name, joint in zip(names, plain, strict=True) if joint not in LSP14.joints
-    ]
-    if unknown or len(set(plain)) != len(LSP14) or len(plain) != len(LSP14):
+    plain = ["head_top" if name == "nose" else name for name in names]
+    if len(plain) != len(LSP14) or any(joint not in plain for joint in LSP14.joints):
         raise InputError(
             f"{path}: joint_names: expected {', '.join(LSP14.joints)} in any order, with nose for"
             f" head_top, found {', '.join(map(str, names))}"
@@ -104,84 +104,51 @@ def _joint_order(names: Sequence[Any], path: Path) -> list[int]:
     return [plain.index(joint) for joint in LSP14.joints]
 
 
-def _items(images: Sequence[Any], path: Path) -> Sequence[Mapping[str, Any]]:
-    """The images, checked one by one."""
+def _check(images: Sequence[Any], path: Path) -> None:
+    """Raise InputError for the first image that is not as `_EXPECTED`."""
     seen: set[str] = set()
-    for number, item in enumerate(images):
-        problem = _problem(item)
-        if not problem and item["im_file"] in seen:
-            problem = f"im_file: expected every image once, found {item['im_file']} twice"
-        if problem:
-            raise InputError(f"{path}: images[{number}]: {problem}")
+    for row, item in enumerate(images):
+        if not isinstance(item, dict):
+            kind = type(item).__name__
+            raise InputError(f"{path}: images[{row}]: expected an object, found {kind}")
+        for key, (expected, count, fits) in _EXPECTED.items():
+            values = item.get(key) if count != 0 else [item.get(key)]
+            if not isinstance(values, list):
+                found = type(values).__name__
+            elif count and len(values) != count:
+                found = f"{len(values)} of them"
+            elif wrong := [value for value in values if not fits(value)]:
+                found = repr(wrong[0])
+            else:
+                continue
+            raise InputError(
+                f"{path}: images[{row}]: {key}: expected {expected}, found {found:.80}"
+            )
+        if item["im_file"] in seen:
+            raise InputError(
+                f"{path}: images[{row}]: im_file: expected every image once, found"
+                f" {item['im_file']} twice"
+            )
         seen.add(item["im_file"])
-    return images
-
-
-def _problem(item: Any) -> str:
-    """What is wrong with an image, empty if nothing is."""
-    if not isinstance(item, dict):
-        return f"expected an object, found {type(item).__name__}"
-    if not isinstance(item.get("im_file"), str) or not item["im_file"]:
-        return f"im_file: expected a name, found {item.get('im_file')!r}"
-    if item.get("is_train") not in (True, False):
-        return f"is_train: expected true or false, found {item.get('is_train')!r}"
-    for key, length in (("keypoints", 2 * len(LSP14)), ("occluded", len(LSP14))):
-        if not isinstance(item.get(key), list) or len(item[key]) != length:
-            found = len(item[key]) if isinstance(item.get(key), list) else "none"
-            return f"{key}: expected {length} numbers, found {found}"
-    wrong = [value for value in item["keypoints"] if not _is_coordinate(value)]
-    if wrong:
-        return f"keypoints: expected coordinates in pixels, found {wrong[0]!r}"
-    if not isinstance(item.get("anns"), list):
-        return f"anns: expected a list, found {item.get('anns')!r}"
-    return next(filter(None, map(_answer_problem, item["anns"])), "")
 
 
 def _is_coordinate(value: Any) -> bool:
     """A number of pixels; NaN stands for a joint without a position."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and not abs(value) > 1e6
+    return type(value) in (int, float) and not abs(value) > 1e6
 
 
-def _answer_problem(answer: Any) -> str:
-    """What is wrong with an answer, empty if nothing is."""
+def _is_answer(answer: Any) -> bool:
     if not isinstance(answer, dict):
-        return f"anns: expected objects, found {type(answer).__name__}"
-    pair = answer.get("kp0"), answer.get("kp1")
-    if not all(type(joint) is int and 0 <= joint < len(LSP14) for joint in pair):
-        return f"anns: expected kp0 and kp1 of 0 to {len(LSP14) - 1}, found {pair}"
-    if pair[0] == pair[1]:
-        return f"anns: expected two joints, found kp0 = kp1 = {pair[0]}"
-    if type(answer.get("label")) is bool or answer.get("label") not in (0, 1):
-        return f"anns: expected the label 0 or 1, found {answer.get('label')!r}"
-    return ""
+        return False
+    pair, label = (answer.get("kp0"), answer.get("kp1")), answer.get("label")
+    joints = all(type(joint) is int and 0 <= joint < len(LSP14) for joint in pair)
+    return joints and pair[0] != pair[1] and type(label) is int and label in (0, 1)
 
 
-def _points(
-    items: Sequence[Mapping[str, Any]],
-) -> tuple[Float[Tensor, "images 14 2"], Bool[Tensor, "images 14"]]:
-    """Joints in project pixels and which of them have a position, occluded or not."""
-    numbers = torch.tensor([item["keypoints"] for item in items], dtype=torch.float32)
-    points = numbers.reshape(len(items), len(LSP14), 2)
-    usable = ~points.isnan().any(-1) & (points != 0).any(-1)
-    return torch.where(usable[..., None], points + matlab.ZERO_BASED, 0.0), usable
-
-
-def _relations(
-    answers: Sequence[Sequence[Mapping[str, int]]],
-) -> tuple[Int8[Tensor, "images 14 14"], Bool[Tensor, "images 14 14"], int]:
-    """Relations, annotated pairs and the number of contradicting pairs, joints as in the file.
-
-    Label 0 says that kp0 is closer, label 1 that kp1 is.
-    """
-    joints = len(LSP14)
-    said = torch.zeros(2, len(answers), joints, joints, dtype=torch.bool)
-    for image, given in enumerate(answers):
-        for answer in given:
-            pair = answer["kp0"], answer["kp1"]
-            closer, farther = pair[:: -1 if answer["label"] else 1]
-            said[0, image, closer, farther] = said[1, image, farther, closer] = True
-    contradicting = said[0] & said[1]
-    annotated = (said[0] | said[1]) & ~contradicting
-    relations = (said[0].to(torch.int8) - said[1].to(torch.int8)) * annotated
-    return relations, annotated, int(contradicting.sum()) // 2
+_EXPECTED: Mapping[str, tuple[str, int | None, Callable[[Any], bool]]] = {
+    # key: in words, how many of them in a list (0: no list), and what each must be
+    "im_file": ("a name", 0, lambda value: isinstance(value, str) and bool(value)),
+    "is_train": ("true or false", 0, lambda value: isinstance(value, bool)),
+    "keypoints": ("28 coordinates in pixels", 2 * len(LSP14), _is_coordinate),
+    "anns": ("answers: two joints kp0 and kp1 of 0 to 13, label 0 or 1", None, _is_answer),
+}
