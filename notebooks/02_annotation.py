@@ -93,7 +93,7 @@ pd.DataFrame({"perfect": vars(PERFECT), "person": vars(PERSON)})
 # %%
 def people(name: str, split: str, count: int, first_seed: int) -> dict:
     """Depths, 2D joints, hidden joints and actions of the 14 joints."""
-    found = synthetic.skeletons(name, split, count, first_seed, mocap=setting.motion)
+    found = synthetic.skeletons(name, split, count, first_seed, motion=setting.motion)
     joints = torch.tensor(LSP14_IN_H36M17)
     hidden = torch.cat([self_occluded(part) for part in found.joints_mm.split(500)])
     depth, keypoints = found.joints_mm[:, joints, 2], found.keypoints[:, joints]

@@ -87,7 +87,7 @@ print(
 folder = setting.folder
 place = setting.device
 config = CONFIGS[scale]
-skeletons = reconstruction.training_skeletons(config.skeletons, seed, mocap=setting.motion)
+skeletons = reconstruction.training_skeletons(config.skeletons, seed, motion=setting.motion)
 for refused in ({"split": "test"}, {"domain": "shift"}):
     try:
         reconstruction.training_skeletons(1, seed, **refused)
@@ -227,7 +227,7 @@ assert all(torch.equal(twice[0][key], twice[1][key]) for key in twice[0])
 # A component that was trained on clean depths believes them: it is by far the best where they are true and by far the worst on noisy skeletons. Behind a ConvNet, 2D errors can hide this: compare each ConvNet's column with that for true 2D. One that was trained on coarse depths hardly uses them. Compare *chosen* with *2D alone* in the first column, too: if it is not lower, this component gains nothing even from true depths.
 
 # %%
-fresh = reconstruction.training_skeletons(2000, seed + 1, mocap=setting.motion)
+fresh = reconstruction.training_skeletons(2000, seed + 1, motion=setting.motion)
 points, pose = fresh.keypoints_px, fresh.relative_mm
 draws = torch.Generator().manual_seed(seed)
 noisy = reconstruction.noisy_depth(pose, LEVELS["chosen"], draws)

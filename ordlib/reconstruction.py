@@ -7,7 +7,6 @@ their order and little of their values, since that is what a ConvNet trained on 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -15,15 +14,19 @@ from torch import Generator, Tensor
 
 from ordlib import metrics
 from ordlib.camera import project, rotation_matrix
-from ordlib.datasets import mocap as mocap_files
 from ordlib.errors import InputError, require_shape
 from ordlib.losses import pose_loss
 from ordlib.networks import ReconstructionNet
 from ordlib.skeleton import H36M17
-from ordlib.synthetic.domains import DOMAINS, Domain, Split, generator
-from ordlib.synthetic.people import sample_limb_lengths
-from ordlib.synthetic.sources import ClipPoses, PoseSource, PriorPoses
-from ordlib.synthetic.views import CameraSpec, film
+from ordlib.synthetic.domains import (
+    DOMAINS,
+    CameraSpec,
+    Domain,
+    Split,
+    generator,
+    sample_limb_lengths,
+)
+from ordlib.synthetic.people import ClipPoses, Motion, PoseSource, PriorPoses, film
 from ordlib.training import (
     OPTIMIZERS,
     learning_rate_factor,
@@ -89,7 +92,7 @@ def training_skeletons(
     *,
     domain: str = "studio",
     split: str = "train",
-    mocap: str | Path | None = None,
+    motion: Motion | None = None,
 ) -> Skeletons:
     """Skeletons of a domain's training people in its actions, before random cameras.
 
@@ -98,18 +101,14 @@ def training_skeletons(
         seed: of poses and cameras; the habits of the people are those of the images of this seed.
         domain: `studio`, `duo` or `wild`.
         split: `train`; in `studio` also `fit` (without the held-out S8) and `val` (S8 alone).
-        mocap: folder of BVH files in place of the built-in poses; only training clips are used.
+        motion: motion capture in place of the built-in poses; only training clips are used.
 
     Raises:
         InputError: an unknown domain, or one without such a split; unusable motion capture.
     """
     spec, stored, facts = _training_split(domain, split)
     draws = generator(seed, "skeletons", domain, split)
-    source: PoseSource
-    if mocap is None:
-        source = PriorPoses(spec, stored, seed)
-    else:
-        source = ClipPoses(mocap_files.load(mocap), facts)
+    source: PoseSource = ClipPoses(motion, facts) if motion else PriorPoses(spec, stored, seed)
     person, lengths = _people(count, spec, facts, split, draws)
     poses, _ = source.draw(torch.arange(count), person, lengths, draws)
     return skeletons_from_poses(poses, draws, spec.cameras)

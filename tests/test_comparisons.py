@@ -20,7 +20,7 @@ from ordlib.networks import ReconstructionNet
 from ordlib.reconstruction import CONFIGS
 from ordlib.relations import relations_from_depth
 from ordlib.synthetic import DOMAINS
-from ordlib.synthetic.actions import H36M_ACTIONS
+from ordlib.synthetic.poses import H36M_ACTIONS
 
 LENGTHS = DOMAINS["studio"].limb_lengths_mm.mean(0)
 SAMPLES = 80

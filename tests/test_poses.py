@@ -7,11 +7,12 @@ from scipy.spatial.transform import Rotation
 from ordlib.camera import rotation_matrix
 from ordlib.errors import InputError
 from ordlib.skeleton import H36M17, mean_limb_lengths
-from ordlib.synthetic.actions import DAILY, H36M_ACTIONS
-from ordlib.synthetic.people import TRAINING_SUBJECTS, sample_limb_lengths, studio_limb_lengths
+from ordlib.synthetic.domains import TRAINING_SUBJECTS, sample_limb_lengths, studio_limb_lengths
 from ordlib.synthetic.poses import (
     ACTIONS,
     ANGLES,
+    DAILY,
+    H36M_ACTIONS,
     LIMITS,
     chain,
     forward_kinematics,

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ordlib import networks, reconstruction, synthetic
 from ordlib.camera import project
+from ordlib.datasets import mocap
 from ordlib.errors import InputError
 from ordlib.estimator import fine_tune
 from ordlib.experiments import Setting
@@ -137,7 +138,9 @@ def test_every_training_domain_gives_poses(domain) -> None:
 
 
 def test_motion_capture_is_a_source(shared_data: Path) -> None:
-    found = reconstruction.training_skeletons(50, 0, mocap=shared_data / "mocap" / "cmu")
+    found = reconstruction.training_skeletons(
+        50, 0, motion=mocap.load(shared_data / "mocap" / "cmu")
+    )
     assert found.joints_mm.isfinite().all() and (found.joints_mm[..., 2] > 0).all()
 
 

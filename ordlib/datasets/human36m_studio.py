@@ -11,7 +11,7 @@ from torch import Tensor
 from ordlib.errors import InputError
 from ordlib.experiments.published import ACTIONS
 from ordlib.skeleton import H36M17
-from ordlib.synthetic.people import TEST_SUBJECTS, TRAINING_SUBJECTS
+from ordlib.synthetic.domains import TEST_SUBJECTS, TRAINING_SUBJECTS
 
 SPLITS = {
     "train": TRAINING_SUBJECTS,

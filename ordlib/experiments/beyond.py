@@ -173,7 +173,7 @@ def make_world(setting: Setting) -> World:
     def people(name: str, split: str, count: int) -> People:
         seeds = range(seed, seed + size.seeds)
         every = [
-            synthetic.skeletons(name, split, count, one, mocap=setting.motion) for one in seeds
+            synthetic.skeletons(name, split, count, one, motion=setting.motion) for one in seeds
         ]
         keypoints = torch.stack([one.keypoints for one in every])
         noise = torch.randn(keypoints.shape, generator=Generator().manual_seed(seed))

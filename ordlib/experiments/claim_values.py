@@ -11,6 +11,7 @@ from torch import Tensor
 from ordlib import experiments, synthetic
 from ordlib.annotation import PERSON, Clock, DepthPrior, annotate
 from ordlib.camera import self_occluded
+from ordlib.datasets.mocap import MotionCapture
 from ordlib.experiments import Run, Setting, ablations, comparisons, published, results
 from ordlib.experiments.ablations import KEYPOINTS, ORDINAL, STUDIO, Truth
 from ordlib.experiments.components import component
@@ -113,12 +114,12 @@ def _annotated_once(setting: Setting) -> dict[Key, np.ndarray]:
 
     People, answers and prior are those of notebook 02.
     """
-    scale, seed, mocap = setting.scale, setting.seed, setting.motion
+    scale, seed, motion = setting.scale, setting.seed, setting.motion
     count, known = get_scale(scale).test_images, 500 if scale == "smoke" else 10_000
-    depth, hidden = _people("val", min(count, 2000), seed, mocap)
+    depth, hidden = _people("val", min(count, 2000), seed, motion)
     found = {}
     with single_thread("cpu"):
-        prior = DepthPrior.learn(_people("train", known, seed + 1000, mocap)[0])
+        prior = DepthPrior.learn(_people("train", known, seed + 1000, motion)[0])
         for strategy in ("all", *PROCEDURES):
             more: dict[str, Any] = {"prior": prior} if strategy == "informed" else {}
             draws = torch.Generator().manual_seed(seed)
@@ -130,10 +131,10 @@ def _annotated_once(setting: Setting) -> dict[Key, np.ndarray]:
 
 
 def _people(
-    split: str, count: int, seed: int, mocap: str | None
+    split: str, count: int, seed: int, motion: MotionCapture | None
 ) -> tuple[Float[Tensor, "people 14"], Bool[Tensor, "people 14"]]:
     """Depths of the joints of people of `wild`, and which joints their own bodies hide."""
-    poses = synthetic.skeletons("wild", split, count, seed, mocap=mocap).joints_mm
+    poses = synthetic.skeletons("wild", split, count, seed, motion=motion).joints_mm
     joints = torch.tensor(LSP14_IN_H36M17)
     hidden = torch.cat([self_occluded(part) for part in poses.split(500)])
     return poses[:, joints, 2], hidden[:, joints]

@@ -44,7 +44,7 @@ def _training_poses(setting: Setting, domain: str) -> reconstruction.Skeletons:
     if not setting.real:
         count = reconstruction.CONFIGS[setting.scale].skeletons
         return reconstruction.training_skeletons(
-            count, setting.seed, domain=domain, mocap=setting.motion
+            count, setting.seed, domain=domain, motion=setting.motion
         )
     if missing := roles.lacking([domain], setting.data):
         raise InputError(f"data: expected {missing[0]} in {setting.data}, found none")

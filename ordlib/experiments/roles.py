@@ -17,6 +17,8 @@ import pandas as pd
 
 from ordlib import synthetic
 from ordlib.data import PoseBatch, PoseDataset, take
+from ordlib.datasets import mocap
+from ordlib.datasets.mocap import MotionCapture
 from ordlib.datasets.recognise import Layout, find
 from ordlib.errors import InputError
 from ordlib.experiments.rows import Row
@@ -58,7 +60,7 @@ def data_folder(path: str | Path | None) -> str | None:
     if not path:
         return None
     folder = str(Path(path).resolve())
-    if not real(folder) and not motion(folder):
+    if not real(folder) and not motion_folder(folder):
         expected = ", ".join([*(role.title for role in ROLES.values()), _MOTION])
         there = sorted({layout.name for layout, _ in _recognised(folder)})
         raise InputError(
@@ -78,15 +80,27 @@ def real(data: str | None) -> Mapping[str, tuple[Layout, Path]]:
     return {name: there[role.title] for name, role in ROLES.items() if role.title in there}
 
 
-def motion(data: str | None) -> str | None:
+def motion_folder(data: str | None) -> str | None:
     """The folder that all motion capture lies in; None where there is none."""
     folders = [str(folder) for layout, folder in _recognised(data or "") if layout.name == _MOTION]
     return commonpath(folders) if folders else None
 
 
+def motion(data: str | None) -> MotionCapture | None:
+    """The motion capture that gives the stand-ins' poses; None where there is none."""
+    folder = motion_folder(data)
+    return _captured(folder, fingerprint("", data)) if folder else None
+
+
+@lru_cache(maxsize=1)
+def _captured(folder: str, content: str) -> MotionCapture:
+    """Motion capture of a folder; read once for the same content."""
+    return mocap.load(folder)
+
+
 def describe(data: str | None = None) -> pd.DataFrame:
     """What plays each role: columns `data set of the paper`, `played by` and `folder`."""
-    found, captured = real(data), motion(data)
+    found, captured = real(data), motion_folder(data)
     stand_in = "stand-in, in no table here" if found else "stand-in"
     folder = str(Path(captured).relative_to(data or "")) if captured else ""
     records = {
@@ -102,7 +116,7 @@ def describe(data: str | None = None) -> pd.DataFrame:
 
 def summary(data: str) -> str:
     """One line on what is there and what is not."""
-    found, captured = real(data), motion(data)
+    found, captured = real(data), motion_folder(data)
     parts = [f"{name} is {ROLES[name].title} in {folder}" for name, (_, folder) in found.items()]
     parts += [f"poses of stand-ins are from {captured}"] if captured else []
     if missing := lacking(ROLES, data):
@@ -148,7 +162,7 @@ def fingerprint(name: str, data: str | None) -> str:
         places = {file.parent for marker in layout.markers for file in folder.glob(marker)}
         files = [f for place in places for f in place.iterdir() if f.suffix in _ANNOTATIONS]
         files += [file for pattern in layout.beside for file in folder.glob(pattern)]
-    elif captured := motion(data):
+    elif captured := motion_folder(data):
         folder = Path(captured)
         files = [file for file in folder.rglob("*") if file.is_file()]
     else:
@@ -179,7 +193,7 @@ def load(
     """
     size = get_scale(scale).image_size
     if domain not in real(data):
-        return synthetic.load(domain, split, scale, seed, mocap=motion(data), device=device)
+        return synthetic.load(domain, split, scale, seed, motion=motion(data), device=device)
     role = ROLES[domain]
     if split not in role.splits:
         raise InputError(

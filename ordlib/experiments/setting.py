@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ordlib.data import PoseDataset
+from ordlib.datasets.mocap import MotionCapture
 from ordlib.distributed import resolve_device
 from ordlib.errors import InputError
 from ordlib.experiments import roles
@@ -44,8 +45,8 @@ class Setting:
         return outputs_folder(self.scale, self.data)
 
     @property
-    def motion(self) -> str | None:
-        """The folder of motion capture that gives the stand-ins' poses, if there is one."""
+    def motion(self) -> MotionCapture | None:
+        """The motion capture that gives the stand-ins' poses, if there is one."""
         return roles.motion(self.data)
 
     @property

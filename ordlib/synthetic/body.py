@@ -5,8 +5,8 @@ a concave parabola through three given radii. This one shape covers tapered limb
 ends, with a ball at the joint), balls and plain ellipsoids, and a ray meets it in closed form.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -17,35 +17,30 @@ from ordlib.skeleton import H36M17
 
 STYLES = ("studio", "wild")
 MATERIALS = ("skin", "hair", "shirt", "shirt_print", "trousers", "trousers_print", "shoes")
-TORSO, ARM, LEG, FOOT, BARE, HEAD, HAIR = range(7)
-"""What a part wears: `Bodies.wear`."""
+WEAR = ("torso", "arm", "leg", "foot", "bare", "head", "hair")
+"""What a part wears; codes in `Bodies.wear`."""
 
 _MEAN_BONES_MM = 4138.7  # sum of the 16 mean limb lengths of the training subjects
-_PELVIS, _CHEST, _FACE, _RIGHT_FOOT, _LEFT_FOOT, _RIGHT_PALM, _LEFT_PALM = range(7)
+_FRONTS = ("pelvis", "chest", "face", "right_toes", "left_toes", "right_palm", "left_palm")
 
 
 @dataclass(frozen=True)
 class Appearance:
     """Looks and girth of P people.
 
-    Attributes:
-        shape: factors on the radii of torso, arms, legs, head and hair, and the length of the
-            hair (0 short, 1 to the shoulders).
-        palette: RGB in 0 to 1 of each of `MATERIALS`.
-        cut: where sleeves end (0 shoulder, 1 elbow, 2 wrist), where trousers end (0 hip, 1 knee,
-            2 ankle), and the hem of the shirt (0 lower, 1 upper end of the pelvis).
-        pattern: of the shirt: 0 plain, 1 stripes across, 2 stripes along, 3 checks, 4 dots,
-            5 two blocks.
-        period_mm: period of the pattern.
-        beard: 0 or 1.
+    `shape` has factors on the radii of torso, arms, legs, head and hair, and the hair's length (0
+    short, 1 to the shoulders). `cut` says where sleeves end (0 shoulder, 1 elbow, 2 wrist), where
+    trousers end (0 hip, 1 knee, 2 ankle), and the hem of the shirt (0 lower, 1 upper end of the
+    pelvis). `pattern` of the shirt is 0 plain, 1 stripes across, 2 stripes along, 3 checks, 4 dots,
+    5 two blocks.
     """
 
     shape: Float[Tensor, "people 6"]
-    palette: Float[Tensor, "people 7 3"]
+    palette: Float[Tensor, "people 7 3"]  # RGB in 0 to 1 of each of `MATERIALS`
     cut: Float[Tensor, "people 3"]
     pattern: Int64[Tensor, " people"]
-    period_mm: Float[Tensor, " people"]
-    beard: Float[Tensor, " people"]
+    period_mm: Float[Tensor, " people"]  # of the pattern
+    beard: Float[Tensor, " people"]  # 0 or 1
 
     def take(self, indices: Int64[Tensor, " chosen"]) -> "Appearance":
         """The people at `indices`, with repetition if indices repeat."""
@@ -91,15 +86,10 @@ def _dye(generator: Generator, people: int, saturation: float) -> Tensor:
 
 
 def sample_appearance(people: int, style: str, generator: Generator) -> Appearance:
-    """Draw the looks of `people` people.
-
-    Args:
-        people: how many.
-        style: "studio" (plain or striped, moderate girth) or "wild" (every pattern, wide range).
-        generator: source of every draw; its device is the device of the result.
+    """Draw the looks of people in one of `STYLES`, on the generator's device.
 
     Raises:
-        InputError: `style` is neither of the two.
+        InputError: another style.
     """
     if style not in STYLES:
         raise InputError(f"style: found {style!r}, expected one of {', '.join(STYLES)}")
@@ -135,73 +125,49 @@ def sample_appearance(people: int, style: str, generator: Generator) -> Appearan
     )
 
 
-class _Part(NamedTuple):
-    """One row of the table of parts; lengths in mm for a person of mean bone lengths.
-
-    The axis runs from `tail` to `head` with length L; the part covers `start[0] * L + start[1]` to
-    `stop[0] * L + stop[1]` along it, moved by `forward` towards its front.
-    """
-
-    name: str
-    tail: str
-    head: str
-    start: tuple[float, float]
-    stop: tuple[float, float]
-    radii: tuple[float, float, float]  # at the start, in the middle, at the end
-    depth: float  # radius towards the front / sideways radius
-    forward: float
-    front: int  # index of the front direction
-    factor: int  # index into Appearance.shape
-    wear: int
-    along: tuple[float, float]  # place on the garment at the start and at the end
-
-
-def _ball(name: str, tail: str, head: str, r: int | float, *rest: object) -> _Part:
-    return _Part(name, tail, head, (0, -r), (0, r), (0, r, 0), 1.0, 0.0, *rest)  # type: ignore
-
-
-def _limbs(side: str, foot: int, palm: int) -> list[_Part]:
-    hip, knee, ankle = (f"{side}_{j}" for j in ("hip", "knee", "ankle"))
-    shoulder, elbow, wrist = (f"{side}_{j}" for j in ("shoulder", "elbow", "wrist"))
-    return [
-        _ball(hip, hip, knee, 76, foot, 2, LEG, (-0.2, 0.2)),
-        _Part("thigh", hip, knee, (0, 0), (1, 0), (84, 78, 53), 1, 0, foot, 2, LEG, (0, 1)),
-        _ball(knee, knee, ankle, 53, foot, 2, LEG, (0.9, 1.1)),
-        _Part("shin", knee, ankle, (0, 0), (1, 10), (51, 53, 36), 1, 0, foot, 2, LEG, (1, 2)),
-        _Part("foot", knee, ankle, (1, -30), (1, 80), (0, 45, 0), 2.9, 62, foot, 3, FOOT, (0, 1)),
-        _ball(shoulder, shoulder, elbow, 60, _CHEST, 1, ARM, (-0.2, 0.2)),
-        _Part("arm", shoulder, elbow, (0, 0), (1, 0), (57, 52, 41), 1, 0, palm, 1, ARM, (0, 1)),
-        _ball(elbow, elbow, wrist, 41, palm, 1, ARM, (0.85, 1.15)),
-        _Part("forearm", elbow, wrist, (0, 0), (1, 12), (41, 41, 27), 1, 0, palm, 1, ARM, (1, 2)),
-        _Part("hand", elbow, wrist, (1, -20), (1, 175), (0, 46, 0), 0.6, 0, palm, 3, BARE, (0, 1)),
-    ]
-
-
-_TRUNK = [
-    _Part("pelvis", "pelvis", "spine", (0, -130), (0, 130), (0, 178, 0), 0.68, 0, _PELVIS, 0,
-          TORSO, (0, 1)),
-    _Part("belly", "pelvis", "thorax", (0.05, 0), (0.75, 0), (148, 148, 140), 0.72, 8, _PELVIS, 0,
-          TORSO, (0.6, 3)),
-    _Part("chest", "spine", "thorax", (-0.5, 0), (1, 10), (120, 168, 70), 0.7, 0, _CHEST, 0,
-          TORSO, (1, 4)),
-    _Part("yoke", "right_shoulder", "left_shoulder", (0, -10), (1, 10), (35, 82, 35), 1.0, 0,
-          _CHEST, 0, TORSO, (3, 4)),
-    _Part("neck", "thorax", "head_top", (-0.25, 0), (0.6, 0), (66, 60, 50), 1, -8, _FACE, 3, BARE,
-          (0, 1)),
-    _Part("head", "jaw", "head_top", (0, -62), (1, 28), (0, 78, 0), 1.22, -30, _FACE, 3, HEAD,
-          (0, 1)),
-    _Part("hair", "jaw", "head_top", (0, -10), (1, 45), (0, 88, 0), 1.1, -52, _FACE, 4, HAIR,
-          (0, 1)),
-    _Part("nose", "jaw", "head_top", (0, 0), (0, 58), (0, 15, 0), 1.7, 58, _FACE, 3, BARE, (0, 1)),
-]  # fmt: skip
-_PARTS = (
-    *_TRUNK,
-    *_limbs("right", _RIGHT_FOOT, _RIGHT_PALM),
-    *_limbs("left", _LEFT_FOOT, _LEFT_PALM),
-)
-PART_NAMES = tuple(part.name for part in _PARTS)
+# The solid parts, lengths in mm for a person of mean bone lengths. The axis runs from `tail` to
+# `head` with length L; a part covers a L + a_mm to b L + b_mm along it, moved by `fwd` towards its
+# front, with radii r0, r1, r2 at the start, in the middle and at the end, `deep` times as large
+# towards the front. `fat` is the column of Appearance.shape, `wear` what it wears, and g to h
+# its place on the garment. `*` is a side; the rows of one side follow those of the trunk.
+_TRUNK = """
+name   tail           head          a     a_mm b    b_mm r0  r1  r2  deep fwd front  fat wear  g   h
+pelvis pelvis         spine         0     -130 0    130  0   178 0   0.68 0   pelvis 0   torso 0   1
+belly  pelvis         thorax        0.05  0    0.75 0    148 148 140 0.72 8   pelvis 0   torso 0.6 3
+chest  spine          thorax        -0.5  0    1    10   120 168 70  0.7  0   chest  0   torso 1   4
+yoke   right_shoulder left_shoulder 0     -10  1    10   35  82  35  1    0   chest  0   torso 3   4
+neck   thorax         head_top      -0.25 0    0.6  0    66  60  50  1    -8  face   3   bare  0   1
+head   jaw            head_top      0     -62  1    28   0   78  0   1.22 -30 face   3   head  0   1
+hair   jaw            head_top      0     -10  1    45   0   88  0   1.1  -52 face   4   hair  0   1
+nose   jaw            head_top      0     0    0    58   0   15  0   1.7  58  face   3   bare  0   1
+"""
+_SIDE = """
+*_hip      *_hip      *_knee  0 -76 0 76  0  76 0  1   0  *_toes 2 leg  -0.2 0.2
+thigh      *_hip      *_knee  0 0   1 0   84 78 53 1   0  *_toes 2 leg  0    1
+*_knee     *_knee     *_ankle 0 -53 0 53  0  53 0  1   0  *_toes 2 leg  0.9  1.1
+shin       *_knee     *_ankle 0 0   1 10  51 53 36 1   0  *_toes 2 leg  1    2
+foot       *_knee     *_ankle 1 -30 1 80  0  45 0  2.9 62 *_toes 3 foot 0    1
+*_shoulder *_shoulder *_elbow 0 -60 0 60  0  60 0  1   0  chest  1 arm  -0.2 0.2
+arm        *_shoulder *_elbow 0 0   1 0   57 52 41 1   0  *_palm 1 arm  0    1
+*_elbow    *_elbow    *_wrist 0 -41 0 41  0  41 0  1   0  *_palm 1 arm  0.85 1.15
+forearm    *_elbow    *_wrist 0 0   1 12  41 41 27 1   0  *_palm 1 arm  1    2
+hand       *_elbow    *_wrist 1 -20 1 175 0  46 0  0.6 0  *_palm 3 bare 0    1
+"""
+_HEADER, *_ROWS = [
+    line.split()
+    for line in (_TRUNK + _SIDE.replace("*", "right") + _SIDE.replace("*", "left")).splitlines()
+    if line
+]
+_COLUMNS = dict(zip(_HEADER, zip(*_ROWS, strict=True), strict=True))
+PART_NAMES = _COLUMNS["name"]
 _HAIR_PART = PART_NAMES.index("hair")
-_PRINT = [PART_NAMES.index("chest") if p.wear == TORSO else i for i, p in enumerate(_PARTS)]
+_WEAR = [WEAR.index(word) for word in _COLUMNS["wear"]]
+_PRINT = [PART_NAMES.index("chest") if w == WEAR.index("torso") else i for i, w in enumerate(_WEAR)]
+
+
+def _numbers(*names: str) -> Float[Tensor, "parts columns"]:
+    """Columns of the table of parts."""
+    return torch.tensor([[float(text) for text in _COLUMNS[name]] for name in names]).T.double()
 
 
 @dataclass(frozen=True)
@@ -210,26 +176,16 @@ class Bodies:
 
     In a part's own coordinates q = axes (x - origin), in mm, its surface is
     q0^2 + (q1 / depth)^2 = profile[0] + profile[1] q2 + profile[2] q2^2 for 0 <= q2 <= length_mm.
-
-    Attributes:
-        origin_mm: point on the axis where the part starts.
-        axes: rows are the sideways, front and long axis.
-        depth: radius towards the front by radius sideways.
-        profile: coefficients of the squared radius.
-        length_mm: extent along the long axis.
-        wear: what each part wears, a code for each part.
-        along: place on the garment at the start and at the end of each part.
-        print_part: the part in whose coordinates the cloth of each part is printed.
     """
 
-    origin_mm: Float[Tensor, "batch parts 3"]
-    axes: Float[Tensor, "batch parts 3 3"]
-    depth: Float[Tensor, " parts"]
-    profile: Float[Tensor, "batch parts 3"]
+    origin_mm: Float[Tensor, "batch parts 3"]  # point on the axis where the part starts
+    axes: Float[Tensor, "batch parts 3 3"]  # rows: the sideways, front and long axis
+    depth: Float[Tensor, " parts"]  # radius towards the front by radius sideways
+    profile: Float[Tensor, "batch parts 3"]  # coefficients of the squared radius
     length_mm: Float[Tensor, "batch parts"]
-    wear: Int64[Tensor, " parts"]
-    along: Float[Tensor, "parts 2"]
-    print_part: Int64[Tensor, " parts"]
+    wear: Int64[Tensor, " parts"]  # index into `WEAR`
+    along: Float[Tensor, "parts 2"]  # place on the garment at the start and at the end
+    print_part: Int64[Tensor, " parts"]  # in whose coordinates the cloth is printed
 
 
 def _unit(vector: Tensor) -> Tensor:
@@ -245,7 +201,7 @@ def _across(vector: Tensor, axis: Tensor) -> Tensor:
 
 
 def _fronts(joints: Tensor) -> Tensor:
-    """(B, 7, 3) front directions: what the joints tell of facing, toes and palms."""
+    """(B, 7, 3) directions of `_FRONTS`: what the joints tell of facing, toes and palms."""
     at = {name: joints[:, i] for i, name in enumerate(H36M17.joints)}
     left = _unit(at["left_shoulder"] - at["right_shoulder"])
     hips_left = _unit(at["left_hip"] - at["right_hip"])
@@ -269,35 +225,34 @@ def build(joints_mm: Float[Tensor, "batch 17 3"], appearance: Appearance) -> Bod
     """
     device, joints = joints_mm.device, joints_mm.double()
 
-    def column(values: list) -> Tensor:
-        return torch.tensor(values, device=device)
+    def indices(names: Sequence[str], column: str) -> Tensor:
+        return torch.tensor([names.index(word) for word in _COLUMNS[column]], device=device)
 
-    bones = column([list(pair) for pair in H36M17.bones])
+    bones = torch.tensor(H36M17.bones, device=device)
     size = (joints[:, bones[:, 1]] - joints[:, bones[:, 0]]).norm(dim=-1).sum(1) / _MEAN_BONES_MM
-    factor = appearance.shape.double()[:, column([p.factor for p in _PARTS])]
+    factor = appearance.shape.double()[:, _numbers("fat")[:, 0].long().to(device)]
     factor = factor * size.clamp(0.3, 2.0)[:, None]
-    tail = joints[:, column([H36M17.index(p.tail) for p in _PARTS])]
-    bone = joints[:, column([H36M17.index(p.head) for p in _PARTS])] - tail
+    tail = joints[:, indices(H36M17.joints, "tail")]
+    bone = joints[:, indices(H36M17.joints, "head")] - tail
     axis = _unit(bone)
-    front = _across(_fronts(joints)[:, column([p.front for p in _PARTS])], axis)
-    extent = column([[*p.start, *p.stop] for p in _PARTS]).double()
+    front = _across(_fronts(joints)[:, indices(_FRONTS, "front")], axis)
+    share, shift, share_end, shift_end = _numbers("a", "a_mm", "b", "b_mm").to(device).T
     span = bone.norm(dim=-1)
-    start = extent[:, 0] * span + extent[:, 1] * factor
+    start = share * span + shift * factor
     start[:, _HAIR_PART] -= 110 * appearance.shape[:, 5].double()
-    length = (extent[:, 2] * span + extent[:, 3] * factor - start).clamp_min(1.0)
-    forward = column([p.forward for p in _PARTS]).double() * factor
-    first, middle, last = (
-        (column([p.radii for p in _PARTS]).double() * factor[..., None]).pow(2).unbind(-1)
-    )
+    length = (share_end * span + shift_end * factor - start).clamp_min(1.0)
+    forward = _numbers("fwd")[:, 0].to(device) * factor
+    radii = _numbers("r0", "r1", "r2").to(device) * factor[..., None]
+    first, middle, last = radii.pow(2).unbind(-1)
     # Concave, so that every part is an ellipsoid and the camera stays outside of it.
     bulge = (middle - (first + last) / 2).clamp_min(0.03 * middle) * 4
     return Bodies(
         origin_mm=tail + start[..., None] * axis + forward[..., None] * front,
         axes=torch.stack([torch.linalg.cross(front, axis), front, axis], -2),
-        depth=column([p.depth for p in _PARTS]).double(),
+        depth=_numbers("deep")[:, 0].to(device),
         profile=torch.stack([first, (last - first + bulge) / length, -bulge / length**2], -1),
         length_mm=length,
-        wear=column([p.wear for p in _PARTS]),
-        along=column([p.along for p in _PARTS]).float(),
-        print_part=column(_PRINT),
+        wear=indices(WEAR, "wear"),
+        along=_numbers("g", "h").float().to(device),
+        print_part=torch.tensor(_PRINT, device=device),
     )

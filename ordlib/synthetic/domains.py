@@ -1,4 +1,4 @@
-"""The four domains of the built-in benchmark as data.
+"""The four domains of the built-in benchmark as data, and how their people are built.
 
 `studio` plays Human3.6M, `duo` HumanEva-I, `wild` LSP + MPII Ordinal, `shift` MPI-INF-3DHP.
 """
@@ -12,58 +12,82 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from ordlib.files import digest
-from ordlib.synthetic.actions import H36M_ACTIONS
-from ordlib.synthetic.activities import ACTIVITIES
-from ordlib.synthetic.people import (
-    TEST_SUBJECTS,
-    TRAINING_SUBJECTS,
-    sample_limb_lengths,
-    studio_limb_lengths,
-)
-from ordlib.synthetic.views import CameraSpec
+from ordlib.skeleton import MEAN_LIMB_LENGTHS_MM, mean_limb_lengths
+from ordlib.synthetic.poses import BROAD, H36M_ACTIONS
+
+# Lengths are those of the bones that end in joints 1 to 16 of H36M17, in joint order.
+# hip, thigh, shin, spine, thorax, neck, head, clavicle, upper arm, forearm
+_SEGMENT_OF_BONE = (0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 7, 8, 9)
+
+_RATIOS = {
+    "S1": (0.95, 0.97, 0.96, 0.98, 0.97, 1.00, 1.02, 0.94, 0.96, 0.96),
+    "S5": (1.04, 0.94, 0.95, 0.97, 0.96, 0.98, 0.98, 0.95, 0.93, 0.95),
+    "S6": (0.99, 1.04, 1.03, 1.01, 1.03, 1.03, 0.99, 1.04, 1.04, 1.03),
+    "S7": (1.02, 1.02, 1.04, 1.00, 1.02, 0.97, 1.00, 1.03, 1.02, 1.04),
+    "S8": (1.00, 1.03, 1.02, 1.04, 1.02, 1.02, 1.01, 1.04, 1.05, 1.02),
+    "S9": (0.926, 1.0512, 1.0517, 1.0748, 1.02, 1.03, 1.01, 1.05, 1.0591, 0.998),
+    "S11": (1.03, 0.96, 0.93, 1.01, 0.97, 0.96, 1.03, 0.99, 0.95, 0.97),
+}
+TRAINING_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
+TEST_SUBJECTS = ("S9", "S11")
+
+
+def studio_limb_lengths(subjects: tuple[str, ...]) -> Float[Tensor, "subjects bones"]:
+    """Lengths of subjects of `studio`; those of the training subjects average to the means."""
+    ratios = torch.tensor([_RATIOS[s] for s in subjects], dtype=torch.float64)
+    training = torch.tensor([_RATIOS[s] for s in TRAINING_SUBJECTS], dtype=torch.float64)
+    excess = ratios - (training.mean(0) - 1)
+    means = torch.tensor(MEAN_LIMB_LENGTHS_MM, dtype=torch.float64)
+    return (excess[:, _SEGMENT_OF_BONE] * means).float()
+
+
+def sample_limb_lengths(people: int, generator: Generator) -> Float[Tensor, "people bones"]:
+    """Lengths of people of varying size (sd 7 %, within 18 %) and build (sd 4 % a segment)."""
+    size = 1 + 0.07 * torch.randn(people, 1, generator=generator).clamp(-2.5, 2.5)
+    build = 1 + 0.04 * torch.randn(people, 10, generator=generator).clamp(-2.5, 2.5)
+    return (size * build)[:, _SEGMENT_OF_BONE] * mean_limb_lengths()
+
+
+def generator(*key: object) -> Generator:
+    """A random generator that depends on the key alone."""
+    return torch.Generator().manual_seed(int(digest([str(k) for k in key]), 16))
+
+
+@dataclass(frozen=True)
+class CameraSpec:
+    """How the cameras of a domain are placed; each pair is the range of a uniform distribution."""
+
+    count: int  # cameras around one room; 0 means that each image has its own
+    distance_mm: tuple[float, float]  # from the room's centre, or from each image's person
+    height_mm: tuple[float, float]  # above the ground
+    person_px: tuple[float, float]  # height of who stands in an image of IMAGE_PX; sets the focal
+    roll_deg: float  # standard deviation
+    wander_mm: float  # how far people go from the room's centre, or the aim from the person
 
 
 @dataclass(frozen=True)
 class Split:
-    """A split that is made and stored.
+    """A split that is made and stored."""
 
-    Attributes:
-        size: which count of the scale it has, "train_images" or "test_images".
-        people: names of its people; none means a new person in each image.
-        views: names of subsets, by the people that they keep.
-        halved: whether it has one half of that count.
-        clips: share of the motion capture clips that it uses: "train", "val", "test".
-    """
-
-    size: str
-    people: tuple[str, ...] = ()
-    views: Mapping[str, tuple[str, ...]] | None = None
-    halved: bool = False
-    clips: str = "train"
+    size: str  # which count of the scale it has, "train_images" or "test_images"
+    people: tuple[str, ...] = ()  # names of its people; none means a new person in each image
+    views: Mapping[str, tuple[str, ...]] | None = None  # subsets, by the people that they keep
+    halved: bool = False  # whether it has one half of that count
+    clips: str = "train"  # share of the motion capture clips that it uses: train, val, test
 
 
 @dataclass(frozen=True)
 class Domain:
-    """One stand-in for a data set.
-
-    Attributes:
-        splits: what is stored, by name.
-        actions: names with relative frequencies.
-        cameras: how it is filmed.
-        parts: names with relative frequencies and kind of scene.
-        style: style of clothes.
-        metric: whether joints in mm belong to it; otherwise only ordinal relations do.
-        outfits: sets of clothes that each named person has, changed from action to action.
-    """
+    """One stand-in for a data set."""
 
     name: str
-    splits: Mapping[str, Split]
-    actions: Mapping[str, float]
+    splits: Mapping[str, Split]  # what is stored
+    actions: Mapping[str, float]  # names with relative frequencies
     cameras: CameraSpec
-    parts: Mapping[str, tuple[float, str]]
-    style: str
-    metric: bool = True
-    outfits: int = 1
+    parts: Mapping[str, tuple[float, str]]  # names with relative frequencies and kind of scene
+    style: str  # of clothes
+    metric: bool = True  # whether joints in mm belong to it; otherwise only ordinal relations do
+    outfits: int = 1  # sets of clothes of each named person, changed from action to action
 
     @property
     def split_names(self) -> tuple[str, ...]:
@@ -139,7 +163,7 @@ DOMAINS = {
         Domain(
             "shift",
             {"test": Split("test_images", _STRANGERS, clips="test")},
-            dict.fromkeys(ACTIVITIES, 1.0),
+            dict.fromkeys(BROAD, 1.0),
             CameraSpec(0, (2500.0, 5500.0), (500.0, 2800.0), (400.0, 750.0), 2.0, 200.0),
             {
                 "Studio GS": (1143.0, "green_screen"),
@@ -151,8 +175,3 @@ DOMAINS = {
     )
 }
 """All domains by name."""
-
-
-def generator(*key: object) -> Generator:
-    """A random generator that depends on the key alone."""
-    return torch.Generator().manual_seed(int(digest([str(k) for k in key]), 16))

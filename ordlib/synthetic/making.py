@@ -13,15 +13,21 @@ from tqdm import tqdm
 
 from ordlib.annotation import PERSON, annotate
 from ordlib.camera import crop_intrinsics, pose_box, project, rotation_matrix, self_occluded
-from ordlib.datasets.mocap import MotionCapture
+from ordlib.shapes import Intrinsics, Joints3D
 from ordlib.skeleton import H36M17, LSP14_IN_H36M17
 from ordlib.synthetic.body import Appearance, sample_appearance
-from ordlib.synthetic.domains import Domain, generator
-from ordlib.synthetic.people import sample_limb_lengths
+from ordlib.synthetic.domains import Domain, generator, sample_limb_lengths
+from ordlib.synthetic.people import (
+    ClipPoses,
+    Motion,
+    PoseSource,
+    PriorPoses,
+    evenly,
+    film,
+    place_cameras,
+)
 from ordlib.synthetic.render import render
 from ordlib.synthetic.scenes import Scene, sample_scene
-from ordlib.synthetic.sources import ClipPoses, PoseSource, PriorPoses, evenly
-from ordlib.synthetic.views import film, place_cameras
 
 CHUNK = 500
 """Images made at a time: it bounds memory, and each chunk has its own random generator."""
@@ -32,19 +38,12 @@ ORDINAL_JOINTS = tuple(sorted(LSP14_IN_H36M17))
 
 @dataclass(frozen=True)
 class Filmed:
-    """People in front of cameras, before an image is made of them.
+    """People in front of cameras, before an image is made of them."""
 
-    Attributes:
-        joints_mm: in the camera frame.
-        intrinsics: of the square crop.
-        up: the vertical in the camera frame.
-        meta: codes of subject, action, camera, frame and part.
-    """
-
-    joints_mm: Float[Tensor, "batch joints 3"]
-    intrinsics: Float[Tensor, "batch 3 3"]
-    up: Float[Tensor, "batch 3"]
-    meta: Int64[Tensor, "batch 5"]
+    joints_mm: Joints3D
+    intrinsics: Intrinsics  # of the square crop
+    up: Float[Tensor, "batch 3"]  # the vertical in the camera frame
+    meta: Int64[Tensor, "batch 5"]  # codes of subject, action, camera, frame and part
 
 
 def _face_up(scene: Scene, up: Float[Tensor, "batch 3"]) -> Scene:
@@ -67,16 +66,8 @@ def _wardrobe(people: int, domain: Domain, draws: Generator) -> Appearance:
 class Maker:
     """Makes the samples of one stored split.
 
-    Args:
-        domain, split: what to make.
-        count: images in all.
-        size: side of the crop, pixels.
-        seed: of everything random; people and rooms are the same in all splits of a seed.
-        mocap: poses to use in place of the built-in ones.
-        device: where to render.
-
-    Raises:
-        InputError: too few motion capture clips.
+    People and rooms are the same in all splits of a seed. Poses come from `motion` where it is
+    given, else from the built-in prior.
     """
 
     def __init__(
@@ -86,14 +77,14 @@ class Maker:
         count: int,
         size: int,
         seed: int,
-        mocap: MotionCapture | None = None,
+        motion: Motion | None = None,
         device: str = "cpu",
     ) -> None:
         self.domain, self.split_name, self.split = domain, split, domain.splits[split]
         self.count, self.size, self._device = count, size, device
         self._key = (seed, domain.name, split)
         self.source: PoseSource = (
-            PriorPoses(domain, split, seed) if mocap is None else ClipPoses(mocap, self.split)
+            ClipPoses(motion, self.split) if motion else PriorPoses(domain, split, seed)
         )
         self._person = torch.tensor([domain.people.index(p) for p in self.split.people])
         looks = generator(seed, domain.name, "people")
@@ -113,14 +104,14 @@ class Maker:
             "part": list(self.domain.parts),
         }
 
-    def chunks(self) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
-        """Rows and their arrays, in order: see `_labels`, and `images` (B, 3, size, size) uint8."""
+    def chunks(self) -> Iterator[dict[str, np.ndarray]]:
+        """Arrays of all samples, in order: see `_labels`, and `images` (B, 3, size, size) uint8."""
         # shown on a terminal only
         title = f"rendering {self.domain.name} {self.split_name}"
         for start in tqdm(range(0, self.count, CHUNK), title, unit_scale=CHUNK, disable=None):
-            rows = slice(start, min(start + CHUNK, self.count))
-            arrays = self._chunk(torch.arange(rows.start, rows.stop), start // CHUNK)
-            yield rows, {name: array.cpu().numpy() for name, array in arrays.items()}
+            index = torch.arange(start, min(start + CHUNK, self.count))
+            arrays = self._chunk(index, start // CHUNK)
+            yield {name: array.cpu().numpy() for name, array in arrays.items()}
 
     def filmed(self) -> Iterator[Filmed]:
         """The people of all images, in order, without rendering any."""
@@ -130,9 +121,18 @@ class Maker:
 
     def _film(self, index: Tensor, draws: Generator) -> tuple[Filmed, Appearance]:
         meta = self._meta(index, draws)
-        lengths = self._lengths(meta[:, 0], draws)
+        known = self._person[meta[:, 0]] if len(self._person) else None
+        lengths = (
+            sample_limb_lengths(len(index), draws)
+            if known is None
+            else self.domain.limb_lengths_mm[known]
+        )
         poses, meta[:, 1] = self.source.draw(index, meta[:, 0], lengths, draws)
-        looks = self._people(meta[:, 0], meta[:, 1], draws)
+        looks = (
+            sample_appearance(len(index), self.domain.style, draws)
+            if known is None
+            else self._looks.take(known * self.domain.outfits + meta[:, 1] % self.domain.outfits)
+        )
         joints, intrinsics, up = film(poses, self.domain.cameras, self._rig, meta[:, 2], draws)
         centre_px, side_px = pose_box(project(joints, intrinsics))
         intrinsics = crop_intrinsics(intrinsics, centre_px, side_px, self.size)
@@ -164,19 +164,6 @@ class Maker:
         camera = torch.randint(cameras, index.shape, generator=draws)
         part = evenly(index, [w for w, _ in self.domain.parts.values()], math.sqrt(2))
         return torch.stack([subject, torch.zeros_like(index), camera, index, part], -1)
-
-    def _lengths(self, subject: Tensor, draws: Generator) -> Tensor:
-        """Bone lengths; of new people where the domain names none."""
-        if len(self._person):
-            return self.domain.limb_lengths_mm[self._person[subject]]
-        return sample_limb_lengths(len(subject), draws)
-
-    def _people(self, subject: Tensor, action: Tensor, draws: Generator) -> Appearance:
-        """Looks; of new people where the domain names none."""
-        if not len(self._person):
-            return sample_appearance(len(subject), self.domain.style, draws)
-        outfits = self.domain.outfits
-        return self._looks.take(self._person[subject] * outfits + action % outfits)
 
     def _scenes(self, kind: str, camera: Tensor, draws: Generator) -> Scene:
         """A room's cameras each see one scene; elsewhere each image has its own."""

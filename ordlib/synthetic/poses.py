@@ -6,7 +6,10 @@ a turn to the person's left.
 """
 
 import math
+import tomllib
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,8 +18,6 @@ from torch import Generator, Tensor
 from ordlib.camera import rotation_matrix
 from ordlib.errors import InputError
 from ordlib.skeleton import H36M17
-from ordlib.synthetic.actions import DAILY, Variant
-from ordlib.synthetic.activities import ACTIVITIES
 
 _TRUNK_LIMITS = {
     "tilt_forward": (-180, 180, 3),
@@ -38,7 +39,12 @@ _LIMB_LIMITS = {
     "shoulder_twist": (-75, 80, 12),
     "elbow": (0, 150, 9),
 }
-ACTIONS = DAILY | ACTIVITIES
+_MOTIONS = tomllib.loads(Path(__file__).with_name("motions.toml").read_text("utf-8"))
+DAILY, BROAD = tuple(_MOTIONS["daily"]), tuple(_MOTIONS["broad"])
+"""The actions of Human3.6M and jogging, narrow and upright; and those of MPI-INF-3DHP, broad."""
+
+ACTIONS = (*DAILY, *BROAD)
+H36M_ACTIONS = tuple(name for name in DAILY if name != "Jogging")
 
 LIMITS = _TRUNK_LIMITS | {f"{s}.{k}": v for s in "lr" for k, v in _LIMB_LIMITS.items()}
 """Each angle's lowest and highest value and its spread around what the factors give, degrees."""
@@ -58,18 +64,20 @@ _REST_DIRECTIONS = (
 )
 
 
-def _parse(text: str) -> Tensor:
-    """Degrees of every angle from 'name degrees ...'; see ordlib.synthetic.actions."""
+_SIDES = {"": {"l": 1, "r": 1}, "x": {"l": 1, "r": -1}, "l": {"l": 1}, "r": {"r": 1}}
+
+
+def _degrees(*tables: dict[str, Any]) -> Tensor:
+    """Degrees of every angle from tables as in motions.toml; later ones replace earlier ones."""
     vector = torch.zeros(len(ANGLES))
-    words = text.split()
-    for name, value in zip(words[::2], map(float, words[1::2]), strict=True):
-        side, _, plain = name.rpartition(".")
-        if plain in _TRUNK_LIMITS:
-            vector[_COLUMN[plain]] = value
-            continue
-        for letter in side if side in ("l", "r") else "lr":
-            sign = -1 if (side, letter) == ("x", "r") else 1
-            vector[_COLUMN[f"{letter}.{plain}"]] = sign * value
+    for table in tables:
+        for side, signs in _SIDES.items():
+            for name, value in (table.get(side, {}) if side else table).items():
+                if name in _TRUNK_LIMITS:
+                    vector[_COLUMN[name]] = value
+                elif name not in _SIDES:
+                    for letter, sign in signs.items():
+                        vector[_COLUMN[f"{letter}.{name}"]] = sign * value
     return vector
 
 
@@ -78,16 +86,17 @@ def _tables(action: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Weights (V,), means (V, A), factor loadings (V, K, A) and spreads (V,) of the variants."""
     if action not in ACTIONS:
         raise InputError(f"action: expected one of {', '.join(ACTIONS)}, found {action!r}")
-    variants = ACTIONS[action]
-    loadings = torch.zeros(len(variants), 4 + max(len(v.factors) for v in variants), len(ANGLES))
-    for row, variant in enumerate(variants):
-        for column, text in enumerate(variant.cycle):
-            loadings[row, column] = _parse(text)
-        for column, text in enumerate(variant.factors):
-            loadings[row, 4 + column] = _parse(text)
-    means = torch.stack([_parse(f"{Variant.REST} {v.mean}") for v in variants])
-    weights = torch.tensor([v.weight for v in variants])
-    return weights, means, loadings, torch.tensor([v.spread for v in variants])
+    means, loadings, spreads, weights = [], [], [], []
+    for variant in (_MOTIONS["daily"] | _MOTIONS["broad"])[action]:
+        base = _MOTIONS["base"].get(variant.get("base"), {})
+        means.append(_degrees(_MOTIONS["rest"], base.get("mean", {}), variant.get("mean", {})))
+        factors = [*base.get("factors", []), *variant.get("factors", [])]
+        rows = [*base.get("cycle", [{}] * 4), *(_MOTIONS["factor"].get(str(f), f) for f in factors)]
+        loadings.append(torch.stack([_degrees(row) for row in rows]))
+        spreads.append(float(variant.get("spread", base.get("spread", 1))))
+        weights.append(float(variant.get("weight", 1)))
+    padded = torch.nn.utils.rnn.pad_sequence(loadings, batch_first=True)
+    return torch.tensor(weights), torch.stack(means), padded, torch.tensor(spreads)
 
 
 def _mirror(angles: Float[Tensor, "*batch angles"]) -> Float[Tensor, "*batch angles"]:

@@ -183,22 +183,21 @@ def _material(hits: _Hits, bodies: Bodies, appearance: Appearance) -> Tensor:
     wear = bodies.wear[hits.part]
     ends = bodies.along[hits.part]
     along = torch.lerp(ends[:, 0], ends[:, 1], (hits.unit[:, 2] + 1) / 2)
-    sleeve, leg, hem = appearance.cut[hits.image].unbind(1)
-    _, hair, shirt, _, trousers, _, shoes = range(7)
+    sleeve, trouser, hem = appearance.cut[hits.image].unbind(1)
+    torso, arm, leg, foot, _, head, scalp = range(len(body.WEAR))
+    _, hair, shirt, _, trousers, _, shoes = range(len(body.MATERIALS))
     material = torch.zeros_like(wear)
-    material = torch.where(
-        (wear == body.TORSO), torch.where(along > hem, shirt, trousers), material
-    )
-    material = torch.where((wear == body.ARM) & (along < sleeve), shirt, material)
-    material = torch.where((wear == body.LEG) & (along < leg), trousers, material)
-    material = torch.where(wear == body.FOOT, shoes, material)
-    material = torch.where(wear == body.HAIR, hair, material)
+    material = torch.where((wear == torso), torch.where(along > hem, shirt, trousers), material)
+    material = torch.where((wear == arm) & (along < sleeve), shirt, material)
+    material = torch.where((wear == leg) & (along < trouser), trousers, material)
+    material = torch.where(wear == foot, shoes, material)
+    material = torch.where(wear == scalp, hair, material)
     side, front, up = hits.unit.unbind(1)
     beard = (appearance.beard[hits.image] > 0) & (up < -0.35) & (front > -0.1)
     eyes = ((side.abs() - 0.36) / 0.17) ** 2 + ((up - 0.05) / 0.1) ** 2 < 1
     brows = ((side.abs() - 0.36) / 0.24) ** 2 + ((up - 0.26) / 0.06) ** 2 < 1
     face = (front > 0) & (eyes | brows)
-    return torch.where((wear == body.HEAD) & (beard | face), hair, material)
+    return torch.where((wear == head) & (beard | face), hair, material)
 
 
 def _print(hits: _Hits, material: Tensor, appearance: Appearance) -> Tensor:
