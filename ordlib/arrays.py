@@ -43,22 +43,23 @@ and upper edges and none within a pixel of the right and lower edges, which spea
 """
 
 
-def read(path: Path, *, finite: bool = True, **layout: str) -> dict[str, np.ndarray]:
-    """The arrays that `layout` names as float64, texts as `str_`; see the module.
+def read(
+    path: Path, layout: Mapping[str, str] | None = None, /, *, finite: bool = True, **axes_of: str
+) -> dict[str, np.ndarray]:
+    """The arrays of a layout, given by keywords or a mapping, as float64, texts as `str_`.
 
     Raises:
         InputError: no such file, damage, no such key, other axes, no numbers; with `finite`, values
             that single precision cannot hold.
     """
+    layout = {**(layout or {}), **axes_of}
     content = _content(path, layout)
     sizes: dict[str, int] = {}
     arrays = {}
     for key, axes in layout.items():
         if key in content:
             where = f"{path}: {key}"
-            arrays[key] = _fitted(where, content[key], axes.rstrip("?"), sizes)
-            if finite and arrays[key].dtype.kind == "f":
-                require_finite_rows(where, arrays[key])
+            arrays[key] = fitted(where, content[key], axes.rstrip("?"), sizes, finite=finite)
         elif not axes.endswith("?"):
             keys = ", ".join(content) or "no keys"
             raise InputError(f"{path}: expected the key {key!r}, found {keys}")
@@ -95,19 +96,10 @@ def read_pickled(path: Path, key: str, *, trust: bool = False) -> Any:
     return found[()] if isinstance(found, np.ndarray) and found.ndim == 0 else found
 
 
-def require_finite_rows(where: str, array: Float[np.ndarray, "rows ..."]) -> None:
-    """Raise InputError for values that are not a number or infinite, in single precision too."""
-    fits = np.abs(array) <= np.finfo(np.float32).max
-    bad = ~fits.reshape(len(array), math.prod(array.shape[1:])).all(1)
-    if bad.any():
-        raise InputError(
-            f"{where}: expected finite values, found others in {bad.sum()} of {len(bad)} rows,"
-            f" first in row {bad.argmax()}"
-        )
-
-
-def _fitted(where: str, value: Any, axes: str, sizes: dict[str, int]) -> np.ndarray:
-    """The array in the first order of its axes; names of axes that are new join `sizes`."""
+def fitted(
+    where: str, value: Any, axes: str, sizes: dict[str, int], *, finite: bool = True
+) -> np.ndarray:
+    """One array of a layout; names of axes that are new join `sizes`. Raises InputError."""
     text = axes.startswith("text")
     if not isinstance(value, np.ndarray) or value.dtype.kind not in ("U" if text else "buif"):
         expected = "texts" if text else "numbers"
@@ -121,6 +113,8 @@ def _fitted(where: str, value: Any, axes: str, sizes: dict[str, int]) -> np.ndar
         sizes |= named
         with np.errstate(invalid="ignore"):  # damaged bytes may be a NaN that signals
             array = value if text else value.astype(np.float64)
+        if finite and not text:
+            _require_finite(where, array)
         if order == orders[0]:
             return array
         # axes of the first order before, those of length 1 that it lacks behind
@@ -134,6 +128,17 @@ def _fitted(where: str, value: Any, axes: str, sizes: dict[str, int]) -> np.ndar
     raise InputError(
         f"{where}: expected shape {shapes}{f' with {known}' if known else ''}, found {value.shape}"
     )
+
+
+def _require_finite(where: str, array: Float[np.ndarray, "rows ..."]) -> None:
+    """Raise InputError for values that are not a number or infinite, in single precision too."""
+    fits = np.abs(array) <= np.finfo(np.float32).max
+    bad = ~fits.reshape(len(array), math.prod(array.shape[1:])).all(1)
+    if bad.any():
+        raise InputError(
+            f"{where}: expected finite values, found others in {bad.sum()} of {len(bad)} rows,"
+            f" first in row {bad.argmax()}"
+        )
 
 
 def _matched(
@@ -179,7 +184,8 @@ def _hdf5(path: Path, keys: Iterable[str]) -> dict[str, Any]:
             if isinstance(entry, h5py.Dataset):
                 require_size(entry.nbytes, min(entry.id.get_storage_size(), path.stat().st_size))
                 # MATLAB writes its axes in reverse
-                content[key] = entry[()].T if path.suffix == ".mat" else entry[()]
+                array = np.asarray(entry[()])
+                content[key] = array.T if path.suffix == ".mat" else array
             elif entry is not None:
                 content[key] = None
     return content

@@ -1,12 +1,9 @@
 """The archives of HumanEva-I as VideoPose3D writes them, and frames of videos, for the tests."""
 
-import io
 import os
-import zipfile
 
 import numpy as np
 from PIL import Image
-from scipy.io import savemat
 from scipy.spatial.transform import Rotation
 
 SEQUENCES = [(subject, action) for subject in ("S1", "S2", "S3") for action in ("Walking", "Jog")]
@@ -114,19 +111,3 @@ def save_all_images(root, last=1300):
                 save_images(place, range(1, last + 1))
             else:
                 place.symlink_to(root.resolve() / "images/S1/Walking_1_C1")
-
-
-def save_matlab(path, joints_m):
-    """The file that an archive is made from: mm, NaN where there is no motion capture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    savemat(str(path), {"poses_3d": np.asarray(joints_m, np.float64) * 1000})
-
-
-def save_pickle(path, raw, key="positions_3d", shape=()):
-    """An archive whose one member is a pickled array, whatever the bytes of its pickle are."""
-    member = io.BytesIO()
-    header = {"descr": "|O", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(member, header)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(f"{key}.npy", member.getvalue() + raw)
-    return path

@@ -28,10 +28,9 @@ from scipy.optimize import minimize
 
 from ordlib.camera import backproject, pose_box, project, root_depth
 from ordlib.data import PoseDataset
-from ordlib.datasets import human36m, human36m_c2f, human36m_fetch
-from ordlib.datasets.human36m_studio import action_name
+from ordlib.datasets import human36m
+from ordlib.datasets.human36m_studio import ACTIONS, OF_32, action_name
 from ordlib.errors import InputError
-from ordlib.experiments.published import ACTIONS
 from ordlib.metrics import mpjpe
 from ordlib.skeleton import H36M17, mean_limb_lengths
 
@@ -64,8 +63,8 @@ def fetched(tmp_path):
 
 def test_the_writers_orders_are_those_of_the_formats():
     assert tuple(USUAL) == H36M17.joints
-    assert [LEFT_FIRST.index(name) for name in USUAL] == list(human36m_c2f.LEFT_LEG_FIRST)
-    assert [PLACE_OF_32[name] for name in USUAL] == list(human36m_fetch.OF_32)
+    assert [LEFT_FIRST.index(name) for name in USUAL] == list(human36m.LEFT_LEG_FIRST)
+    assert [PLACE_OF_32[name] for name in USUAL] == list(OF_32)
 
 
 @pytest.mark.parametrize("mat", [False, True])
@@ -112,7 +111,7 @@ def test_files_with_left_and_right_swapped_are_refused(tmp_path, layout):
 @pytest.mark.parametrize(
     ("raw", "action"),
     [
-        *((name, name) for name in ACTIONS.values()),
+        *((name, name) for name in ACTIONS),
         ("Sitting_1", "Sitting"),
         ("SittingDown_2", "SittingDown"),
         ("Sitting Down", None),
@@ -184,15 +183,6 @@ def test_one_pose_in_a_matlab_file_with_names_of_either_kind(tmp_path, suffix):
     np.testing.assert_allclose(_load(tmp_path).frames.joints_mm, content["joints"], atol=1e-3)
 
 
-def test_intrinsics_of_h36m_fetch_in_another_order_are_refused(tmp_path):
-    content = sequence()
-    content["intrinsics/55011271"] = np.array(LENS["55011271"][:4])  # fx, fy, cx, cy
-    save_sequence(tmp_path, "S9/Eating-1", content)
-    message = r"intrinsics/55011271: expected fx, cx, fy, cy in this order.*found 1149.68, 1147.59"
-    with pytest.raises(InputError, match=message):
-        _load(tmp_path)
-
-
 def test_every_row_is_seen_by_its_own_camera():
     joints, cameras = people(8), np.array([*CAMERAS, *CAMERAS[::-1]])
     expected = [seen_by(pose, one) + 0.5 for pose, one in zip(joints, cameras, strict=True)]
@@ -201,7 +191,7 @@ def test_every_row_is_seen_by_its_own_camera():
 
 
 def test_the_lens_is_not_opencvs_and_not_a_pinhole(tmp_path):
-    """Left out, distortion costs up to 2.3 px; OpenCV doubles its tangential terms."""
+    """OpenCV doubles the tangential terms."""
     dataset = _load(save_test_set(tmp_path))
     pinhole = project(dataset.frames.joints_mm, dataset.frames.intrinsics)
     off = (pinhole - dataset.frames.keypoints_px).norm(dim=-1)
@@ -316,8 +306,6 @@ def test_splits_hold_their_subjects(tmp_path, split, subjects):
     for root in (tmp_path / "a", tmp_path / "b"):
         dataset = _load(root, split)
         assert set(dataset.frames.meta["subject"]) == subjects and dataset.split == split
-    lengths = human36m_c2f.training_poses(tmp_path / "a")
-    assert len(lengths) == len(TRAIN_NAMES)
 
 
 def test_limb_lengths_are_those_of_the_training_poses_or_as_published(tmp_path):
@@ -365,8 +353,8 @@ def test_files_with_17_joints(tmp_path):
 
 
 def test_bins_span_the_volume_of_the_coarse_to_fine_authors():
-    first, step = human36m_c2f.FIRST_BIN_MM, human36m_c2f.BIN_MM
-    edges = first - step / 2 + step * np.arange(human36m_c2f.BINS + 1)
+    first, step = human36m.FIRST_BIN_MM, human36m.BIN_MM
+    edges = first - step / 2 + step * np.arange(human36m.BINS + 1)
     assert edges[[0, -1]] == pytest.approx([-1005.1859, 980.8599], abs=0.02)
     assert first + step * np.array([31, 32, 33]) == pytest.approx([-27.68, 3.35, 34.39], abs=0.02)
 
@@ -384,7 +372,7 @@ def _seen(count=40, size=1.0):
 def test_the_bins_alone_cost_about_eight_millimetres():
     joints, points, intrinsics, _ = _seen()
     depth = joints[..., 2] - joints[:, :1, 2]
-    first, step = human36m_c2f.FIRST_BIN_MM, human36m_c2f.BIN_MM
+    first, step = human36m.FIRST_BIN_MM, human36m.BIN_MM
     binned = ((depth - first) / step).round() * step + first
     lifted = backproject(points, binned + joints[:, :1, 2], intrinsics)
     errors = mpjpe(lifted - lifted[:, :1], joints - joints[:, :1])

@@ -16,7 +16,6 @@ from humaneva_files import (
     save_all_images,
     save_archives,
     save_images,
-    save_matlab,
     to_camera,
     walk,
 )
@@ -221,14 +220,12 @@ def _valid(length, *wrong):
     return valid
 
 
-def _jog(tmp_path, valid, matlab=False, seed=4):
+def _jog(tmp_path, valid, seed=4):
     """The data set with such a jogging of S3 to train on, and its rows of that."""
     table = positions(1)
     joints, chunks = _sequence(valid, seed)
     del table["Train/S3"]["Jog 1 chunk0"]
     table["Train/S3"] |= chunks
-    if matlab:
-        save_matlab(tmp_path / "Train/S3/Jog_1.mat", joints)
     dataset = loaded(tmp_path, table)
     meta = dataset.frames.meta
     rows = (meta["subject"] == "S3") & (meta["action"] == "Jogging") & (meta["camera"] == "C2")
@@ -254,29 +251,6 @@ def test_numbers_after_a_gap_of_unknown_length(tmp_path):
     valid = _valid(441, (100, 120))
     with pytest.warns(UserWarning, match=r"the number of 321 of 426 frames is not known"):
         assert _jog(tmp_path, valid) == list(range(401, 501))
-
-
-def test_the_matlab_file_tells_the_numbers(tmp_path):
-    valid = _valid(441, (0, 7), (100, 120), (300, 310))
-    assert _jog(tmp_path, valid, matlab=True) == (np.flatnonzero(valid) + 401).tolist()
-
-
-@pytest.mark.parametrize("place", ["", "converted_15j"])
-def test_a_matlab_file_that_does_not_fit(tmp_path, place):
-    save_archives(tmp_path)
-    path = tmp_path / place / "Train/S2/Walking_1.mat"
-    save_matlab(path, walk(437))
-    with pytest.raises(InputError, match=r"expected shape \(438, 15, 3\), found \(437, 15, 3\)"):
-        load(tmp_path)
-    save_matlab(path, walk(438))
-    with pytest.raises(InputError, match=r"mat: expected 3 frames .* run 0, .* found 438"):
-        load(tmp_path)
-    save_matlab(path, np.full((438, 15, 3), np.nan))
-    with pytest.raises(InputError, match=r"mat: expected 3 frames .* run 0, .* found 0"):
-        load(tmp_path)
-    path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(InputError, match=r"Walking_1.mat: expected a MATLAB file, found damage"):
-        load(tmp_path)
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=7), st.booleans())

@@ -7,8 +7,7 @@ of the frames:
 - The camera of each subject is fitted to the poses and their projections as a pinhole without
   distortion (`ordlib.datasets.pinhole`); the published extrinsics would not give its focal length.
 - A chunk is a run of frames with motion capture; runs without have a number too, but no length.
-  Where the chunks of a sequence leave the number of a frame open, the file that the archive was
-  made from, `Train/S1/Walking_1.mat`, tells it; without, these frames have no image.
+  Where the chunks of a sequence leave the number of a frame open, it has no image.
 - Images are frames of the videos, `images/S1/Walking_1_C1/000001.jpg` and so on.
 """
 
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ordlib.camera import pose_box
+from ordlib.data import PoseDataset
 from ordlib.datasets.frames import FrameDataset, Frames, join, require_files
 from ordlib.datasets.humaneva_archives import (
     ACTIONS,
@@ -62,7 +62,7 @@ _BETWEEN = {"spine": ("pelvis", "thorax"), "jaw": ("thorax", "head_top")}
 
 def load(
     root: str | Path, *, split: str = "train", size: int = 256, trust_pickle: bool = False
-) -> FrameDataset:
+) -> PoseDataset:
     """Read the walking and jogging of S1 to S3, seen by all three cameras.
 
     Spine and jaw are interpolated, half-way between their neighbours. They are marked as visible

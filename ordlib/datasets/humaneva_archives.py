@@ -1,6 +1,5 @@
 """The archives of HumanEva-I that VideoPose3D prepares: chunks of poses and frame numbers."""
 
-import itertools
 import re
 import warnings
 from collections.abc import Iterator
@@ -11,9 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ordlib.datasets import matlab, npz
+from ordlib.arrays import fitted, read_pickled
 from ordlib.errors import InputError
-from ordlib.skeleton import HUMANEVA15
 
 SPLITS = {"train": "Train", "validation": "Validate"}
 """Splits by the name that the archives give them."""
@@ -42,21 +40,14 @@ _LARGEST_M = 100.0
 
 @dataclass(frozen=True)
 class Chunk:
-    """A run of frames with motion capture.
-
-    Attributes:
-        split, subject, action: as the archives name them.
-        number: of the run in its sequence.
-        joints_m: 15 joints in the world, z up.
-        pixels: their positions in the three cameras; None where only poses were asked for.
-    """
+    """A run of frames with motion capture; the archives name its split, subject and action."""
 
     split: str
     subject: str
     action: str
-    number: int
-    joints_m: Float[np.ndarray, "frames 15 3"]
-    pixels: Float[np.ndarray, "cameras frames 15 2"] | None
+    number: int  # of the run in its sequence
+    joints_m: Float[np.ndarray, "frames 15 3"]  # in the world, z up
+    pixels: Float[np.ndarray, "cameras frames 15 2"] | None  # None where nobody asked for them
 
     @property
     def name(self) -> str:
@@ -96,7 +87,7 @@ def read_chunks(folder: Path, trust_pickle: bool, *, with_pixels: bool) -> list[
 
 def _table(path: Path, key: str, trust_pickle: bool) -> dict[Any, Any]:
     """The dictionary of an archive: subject, then action, then positions."""
-    table = npz.read(path, key, trust_pickle=trust_pickle)
+    table = read_pickled(path, key, trust=trust_pickle)
     if not isinstance(table, dict):
         raise InputError(
             f"{path}: {key}: expected a dictionary of subjects, found {type(table).__name__}"
@@ -120,7 +111,9 @@ def _keys(table: dict[Any, Any]) -> Iterator[tuple[str, str, str, str, str, int]
 
 
 def _joints(source: str, value: Any) -> Float[np.ndarray, "frames 15 3"]:
-    joints = _numbers(source, value, (None, len(HUMANEVA15), 3))
+    joints = fitted(source, value, "frames 15 3", {})
+    if not len(joints):
+        raise InputError(f"{source}: expected frames, found none")
     largest = float(np.abs(joints).max())
     if largest > _LARGEST_M:
         raise InputError(f"{source}: expected metres, found {largest:g}; are these mm?")
@@ -129,31 +122,13 @@ def _joints(source: str, value: Any) -> Float[np.ndarray, "frames 15 3"]:
 
 def _pixels(source: str, value: Any, frames: int) -> Float[np.ndarray, "cameras frames 15 2"]:
     if not isinstance(value, (list, tuple, np.ndarray)) or len(value) != len(CAMERAS):
-        found = len(value) if isinstance(value, (list, tuple, np.ndarray)) else "no list"
-        raise InputError(f"{source}: expected a list of {len(CAMERAS)} cameras, found {found}")
+        raise InputError(f"{source}: expected a list of {len(CAMERAS)} cameras, found another")
+    sizes = {"frames": frames}
     seen = [
-        _numbers(f"{source}, {camera}", array, (frames, len(HUMANEVA15), 2))
+        fitted(f"{source}, {camera}", array, "frames 15 2", sizes)
         for camera, array in zip(CAMERAS, value, strict=True)
     ]
     return np.stack(seen) + _ZERO_BASED
-
-
-def _numbers(source: str, value: Any, shape: tuple[int | None, ...]) -> np.ndarray:
-    """A finite array of a shape, as float64; None stands for any size but 0."""
-    found = value.shape if isinstance(value, np.ndarray) else ()
-    fits = len(found) == len(shape) and all(
-        size == (want or max(size, 1)) for want, size in zip(shape, found, strict=True)
-    )
-    if not fits or value.dtype.kind not in "iuf":
-        kind = f"{value.dtype} {found}" if isinstance(value, np.ndarray) else type(value).__name__
-        wanted = ", ".join("frames" if size is None else str(size) for size in shape)
-        raise InputError(f"{source}: expected numbers of shape ({wanted}), found {kind}")
-    bad = ~np.isfinite(value)
-    if bad.any():
-        raise InputError(
-            f"{source}: expected finite positions, found {bad.sum()} of {bad.size} that are not"
-        )
-    return value.astype(np.float64)
 
 
 def frame_numbers(folder: Path, chunks: list[Chunk]) -> dict[str, int]:
@@ -162,11 +137,11 @@ def frame_numbers(folder: Path, chunks: list[Chunk]) -> dict[str, int]:
     Warns of frames whose number is not known.
 
     Args:
-        folder: where `Train` and `Validate`, or `converted_15j` with them, may be.
+        folder: of the archives.
         chunks: all chunks of one split.
 
     Raises:
-        InputError: chunks that do not fit their sequence or its MATLAB file.
+        InputError: chunks that do not fit their sequence.
     """
     numbers: dict[str, int] = {}
     lost = 0
@@ -175,16 +150,14 @@ def frame_numbers(folder: Path, chunks: list[Chunk]) -> dict[str, int]:
         split, subject, action = sequence
         low, middle, high = RANGES[action, subject]
         start, end = (low, middle) if split == "Validate" else (middle, high)
-        starts = _starts_in_matlab(folder, some, start, end) or _starts(folder, some, start, end)
-        known = zip(some, starts, strict=True)
+        known = zip(some, _starts(folder, some, start, end), strict=True)
         numbers |= {chunk.name: first for chunk, first in known if first is not None}
         lost += sum(len(c.joints_m) for c in some if c.name not in numbers)
     if lost:
         total = sum(len(chunk.joints_m) for chunk in chunks)
         warnings.warn(
             f"{folder / FILE_3D}: the number of {lost} of {total} frames is not known, since"
-            " frames before them have no motion capture; they are left out. Put the files that"
-            " the archive was made from, such as Train/S1/Walking_1.mat, beside it",
+            " frames before them have no motion capture; they are left out",
             stacklevel=3,
         )
     return numbers
@@ -211,31 +184,3 @@ def _starts(folder: Path, chunks: list[Chunk], start: int, end: int) -> list[int
         found.append(first)
         first = None if first is None else first + length
     return found
-
-
-def _starts_in_matlab(
-    folder: Path, chunks: list[Chunk], start: int, end: int
-) -> list[int | None] | None:
-    """First frames of chunks from the file that the archive was made from, None without it."""
-    one = chunks[0]
-    name = f"{one.split}/{one.subject}/{one.action}_1.mat"
-    places = (folder / name, folder / "converted_15j" / name)
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        return None
-    positions = matlab.read_array(path, "poses_3d")
-    if positions.shape != (end - start, len(HUMANEVA15), 3):
-        raise InputError(
-            f"{path}: poses_3d: expected shape ({end - start}, 15, 3), found {positions.shape}"
-        )
-    valid = np.isfinite(positions).all((1, 2))
-    edges = [0, *(np.flatnonzero(np.diff(valid)) + 1).tolist(), len(valid)]
-    runs = [(left, right - left) for left, right in itertools.pairwise(edges)]
-    for chunk in chunks:
-        left, length = runs[chunk.number] if chunk.number < len(runs) else (0, 0)
-        if length != len(chunk.joints_m) or not valid[left]:
-            raise InputError(
-                f"{path}: expected {len(chunk.joints_m)} frames with motion capture in run"
-                f" {chunk.number}, as in {FILE_3D}, found {length if valid[left] else 0}"
-            )
-    return [start + runs[chunk.number][0] for chunk in chunks]

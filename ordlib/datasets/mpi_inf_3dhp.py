@@ -9,13 +9,13 @@ camera alone.
 import warnings
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
 
+from ordlib.arrays import read
 from ordlib.camera import pose_box
-from ordlib.datasets import matlab
+from ordlib.data import PoseDataset
 from ordlib.datasets.frames import FrameDataset, Frames, join, require_files
 from ordlib.datasets.pinhole import fit_intrinsics, margin_px
 from ordlib.errors import InputError
@@ -48,7 +48,7 @@ _LARGEST_ERROR_PX = 10.0
 _SMALLEST_DISTANCE = 100.0  # mm; people are metres away
 
 
-def load(root: str | Path, *, size: int = 256) -> FrameDataset:
+def load(root: str | Path, *, size: int = 256) -> PoseDataset:
     """Read the valid frames of the sequences; `joints_mm` is the truth of the protocol.
 
     Coordinates of `annot2` are those of the project: the centre of the camera that fits them is
@@ -100,42 +100,40 @@ def _folder(root: Path) -> Path:
 def _read(folder: Path, name: str) -> Frames:
     """The valid frames of a sequence."""
     path = _annotation_file(folder / name)
-    valid = _per_frame(path, "valid_frame", None)
-    points = {
-        key: _per_joint(path, key, channels)
-        for key, channels in (("annot2", 2), ("annot3", 3), ("univ_annot3", 3))
+    # axes as in MATLAB; what stands in frames that are not valid is nobody's business
+    layout = {key: "n 1 | 1 n | n" for key in ("valid_frame", "activity_annotation")}
+    layout |= {
+        key: f"{axes} 17 1 n | {axes} 17 n | n 17 {axes} | n 1 17 {axes}"
+        for key, axes in (("annot2", 2), ("annot3", 3), ("univ_annot3", 3))
     }
-    activity = _per_frame(path, "activity_annotation", range(1, len(ACTIVITIES) + 1))
-    lengths = {"valid_frame": len(valid), "activity_annotation": len(activity)}
-    lengths |= {key: len(values) for key, values in points.items()}
-    if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{key} {count}" for key, count in lengths.items())
-        raise InputError(f"{path}: expected as many frames for every key, found {found}")
-    rows = np.flatnonzero(valid)
-    if not len(rows):
+    arrays = read(path, layout, finite=False)
+    valid = _whole_numbers(path, "valid_frame", arrays, 1, first=0) == 1
+    if not valid.any():
         raise InputError(f"{path}: expected valid frames, found none among {len(valid)}")
-    kept = {key: values[rows] for key, values in points.items()}
-    _check(path, kept)
-    count, joints = len(rows), len(H36M17)
-    keypoints, truth = _converted(kept["annot2"]), _converted(kept["univ_annot3"])
-    intrinsics = _intrinsics(path, kept["annot3"], kept["annot2"])
+    activity = _whole_numbers(path, "activity_annotation", arrays, len(ACTIVITIES))[valid]
+    pixels, joints, universal = (
+        _positions(path, key, arrays, valid) for key in ("annot2", "annot3", "univ_annot3")
+    )
+    rows = np.flatnonzero(valid)
+    keypoints = convert(torch.from_numpy(pixels).float(), MPI3DHP17, H36M17)
+    intrinsics = _intrinsics(path, joints, pixels)
     centre, side = pose_box(keypoints, margin_px(float(intrinsics[0, 0])))
-    everything = torch.ones(count, joints, dtype=torch.bool)
+    everything = torch.ones(keypoints.shape[:2], dtype=torch.bool)
     return Frames(
         folder=folder,
         names=np.array([f"{name}/imageSequence/img_{row + 1:06d}.jpg" for row in rows]),
         boxes=torch.cat([centre, side[:, None]], -1),
         keypoints_px=keypoints,
         visible=everything,
-        joints_mm=truth,
+        joints_mm=convert(torch.from_numpy(universal).float(), MPI3DHP17, H36M17),
         known=everything,
-        intrinsics=intrinsics.expand(count, 3, 3),
+        intrinsics=intrinsics.expand(len(rows), 3, 3),
         meta={
-            "subject": np.full(count, name),
-            "action": np.array(ACTIVITIES)[activity[rows].astype(np.int64) - 1],
-            "camera": np.full(count, ""),
+            "subject": np.full(len(rows), name),
+            "action": np.array(ACTIVITIES)[activity - 1],
+            "camera": np.full(len(rows), ""),
             "frame": rows + 1,
-            "part": np.full(count, PARTS[name]),
+            "part": np.full(len(rows), PARTS[name]),
         },
     )
 
@@ -144,72 +142,49 @@ def _annotation_file(folder: Path) -> Path:
     path = next((folder / name for name in _FILES if (folder / name).is_file()), None)
     if path is None:
         raise InputError(f"{folder}: expected annot_data.mat or annot_data-corr.mat, found neither")
-    if not h5py.is_hdf5(path):
-        raise InputError(
-            f"{path}: expected a MATLAB v7.3 file (HDF5), found another; is it re-saved or cut off?"
-        )
     return path
 
 
-def _per_frame(path: Path, key: str, allowed: range | None) -> np.ndarray:
-    """(frames,) whole numbers in a range, else 0 or 1."""
-    array = matlab.read_array(path, key)
-    if array.size != max(array.shape, default=0):
-        raise InputError(f"{path}: {key}: expected one number a frame, found {array.shape}")
-    values, wanted = array.ravel(), allowed or range(2)
-    wrong = values[~np.isin(values, wanted)]
+def _whole_numbers(
+    path: Path, key: str, arrays: dict[str, np.ndarray], last: int, first: int = 1
+) -> np.ndarray:
+    values = arrays[key].ravel()
+    wrong = values[~np.isin(values, range(first, last + 1))]
     if len(wrong):
         raise InputError(
-            f"{path}: {key}: expected whole numbers from {wanted[0]} to {wanted[-1]}, found"
-            f" {wrong[0]:g} and {len(wrong)} such values in all"
+            f"{path}: {key}: expected whole numbers from {first} to {last}, found {wrong[0]:g} and"
+            f" {len(wrong)} such values in all"
+        )
+    return values.astype(np.int64)
+
+
+def _positions(
+    path: Path, key: str, arrays: dict[str, np.ndarray], valid: np.ndarray
+) -> np.ndarray:
+    """(valid frames, 17, channels), checked to be finite and, in 3D, in mm before the camera."""
+    values = arrays[key][:, :, 0].transpose(2, 1, 0)[valid]
+    bad = ~(np.abs(values) < np.finfo(np.float32).max)
+    if bad.any():
+        raise InputError(
+            f"{path}: {key}: expected finite positions in valid frames, found {bad.sum()} values"
+            f" of {bad.size} that are not"
+        )
+    depth = float(np.median(values[..., 2])) if values.shape[-1] == 3 else np.inf
+    if depth < _SMALLEST_DISTANCE:
+        raise InputError(
+            f"{path}: {key}: expected positions in mm, z away from the camera, found depths about"
+            f" {depth:g}"
         )
     return values
 
 
-def _per_joint(path: Path, key: str, channels: int) -> np.ndarray:
-    """(frames, 17, channels), from either order of axes."""
-    matlab_order = matlab.read_array(path, key)
-    for array in (matlab_order.T, matlab_order):
-        single = array[:, 0] if array.ndim == 4 and array.shape[1] == 1 else array
-        if single.ndim == 3 and single.shape[1:] == (len(MPI3DHP17), channels):
-            return single
-    shape = f"({channels}, 17, 1, frames)"
-    raise InputError(
-        f"{path}: {key}: expected shape {shape} in MATLAB or (frames, 1, 17, {channels}), found"
-        f" {matlab_order.shape} in MATLAB"
-    )
-
-
-def _check(path: Path, kept: dict[str, np.ndarray]) -> None:
-    """Raise InputError for valid frames whose numbers cannot be positions in pixels and mm."""
-    for key, values in kept.items():
-        bad = ~np.isfinite(values)
-        if bad.any():
-            raise InputError(
-                f"{path}: {key}: expected finite positions in valid frames, found {bad.sum()}"
-                f" values of {bad.size} that are not"
-            )
-        depth = float(np.median(values[..., 2])) if values.shape[-1] == 3 else np.inf
-        if depth < _SMALLEST_DISTANCE:
-            raise InputError(
-                f"{path}: {key}: expected positions in mm, z away from the camera, found depths"
-                f" about {depth:g}"
-            )
-
-
 def _intrinsics(path: Path, joints: np.ndarray, pixels: np.ndarray) -> Tensor:
     """(3, 3) pinhole matrix that projects `annot3` onto `annot2`."""
-    matrix, error_px = fit_intrinsics(
-        joints.reshape(-1, 3), pixels.reshape(-1, 2), f"{path}: annot3"
-    )
+    points, seen = joints.reshape(-1, 3), pixels.reshape(-1, 2)
+    matrix, error_px = fit_intrinsics(points, seen, f"{path}: annot3")
     if error_px > _LARGEST_ERROR_PX:
         raise InputError(
             f"{path}: expected annot3 to project onto annot2, found {error_px:.1f} px between them"
             " on average with the pinhole camera that fits best"
         )
     return torch.from_numpy(matrix).float()
-
-
-def _converted(values: np.ndarray) -> Tensor:
-    """Joints of Human3.6M from those of the sequence, float32."""
-    return convert(torch.from_numpy(values).float(), MPI3DHP17, H36M17)
