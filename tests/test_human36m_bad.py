@@ -363,7 +363,7 @@ def test_paths_with_blanks_and_other_letters_and_links(tmp_path, layout):
     assert _everything(_load(tmp_path / "link")).images.equal(first.images)
     (tmp_path / "elsewhere.jpg").unlink()
     dataset = _load(tmp_path / "link")
-    with pytest.raises(InputError, match=rf"{image.name}: expected an image, found none"):
+    with pytest.raises(InputError, match=rf"{image.name}: expected an image, found no"):
         _everything(dataset)
 
 
