@@ -31,7 +31,7 @@ test: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(SHAPES) tests
 	rm -rf $(CHECK)
 	$(BIN)/python -m ordlib reproduce --scale smoke --outputs $(CHECK)/executed
-	OMP_NUM_THREADS=1 ORDLIB_OUTPUTS=$(CURDIR)/$(CHECK)/nbval $(BIN)/python -m pytest -n 2 --dist loadscope \
+	OMP_NUM_THREADS=1 ORDLIB_OUTPUTS="$(CURDIR)/$(CHECK)/nbval" $(BIN)/python -m pytest -n 2 --dist loadscope \
 		--nbval-lax --nbval-current-env --nbval-cell-timeout 600 \
 		--nbval-sanitize-with tests/sanitize.cfg outputs/smoke/notebooks
 

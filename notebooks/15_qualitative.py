@@ -22,22 +22,25 @@ device: str = "auto"  # auto, cpu, cuda or cuda:N
 data: str = ""  # folder of real data sets in place of stand-ins, and of motion capture
 
 # %%
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
 
-from ordlib import experiments, metrics, plots, pretrained, synthetic
+from ordlib import experiments, metrics, plots, predict, synthetic
 from ordlib.camera import self_occluded
 from ordlib.experiments import evaluation, results
+from ordlib.networks import PoseEstimator
 from ordlib.reconstruction import reconstruct
 from ordlib.skeleton import H36M17, LSP14_IN_H36M17
 
 plots.use_style()
 ROWS = ["table2/ordinal"]
 setting = experiments.Setting(scale, seed, data, device)
-if not pretrained.is_ready(setting):
+if not predict.is_ready(setting):
     experiments.train(ROWS, [setting])
 
 # %% [markdown]
@@ -46,14 +49,12 @@ if not pretrained.is_ready(setting):
 # A finished run gives its weights to `outputs/<scale>/weights`, kernels and matrices in half precision. Whatever was just trained, what follows uses the files, as `python -m ordlib predict` does with `--scale` and the name of this scale. Without it, `predict` takes the largest scale that has weights, `smoke` left out. They say of themselves what they are, and loading them executes nothing.
 
 # %%
-weights = pretrained.renew(setting)
-estimator = weights.estimator()
-size = sum(path.stat().st_size for path in weights.folder.glob("*.safetensors"))
-print(
-    f"{weights.row} with the reconstruction component, scale {weights.scale}, seed {weights.seed}"
-)
-print(f"{size / 1e6:.1f} MB: ConvNet {dict(weights.convnet)}, component {dict(weights.component)}")
-assert (weights.scale, weights.seed) == (scale, seed)
+trained = predict.renew(setting)
+network, component = trained.network, trained.component
+size = sum(path.stat().st_size for path in Path(trained.source["weights"]).iterdir())
+print(trained.title)
+print(f"{size / 1e6:.1f} MB")
+assert (trained.source["scale"], trained.source["seed"]) == (scale, seed)
 assert scale == "paper" or size < 5e6
 
 # %% [markdown]
@@ -64,15 +65,14 @@ assert scale == "paper" or size < 5e6
 # %%
 folder, place = setting.folder, setting.device
 test = setting.load("shift", "test")
-network = estimator.network.to(place)
-prediction, labels = evaluation.predict(network, test, 1.0, place)
+prediction, labels = evaluation.predict(network.to(place), test, 1.0, place)
 points_px = prediction.keypoints_px
 with torch.no_grad():
-    pose_mm = reconstruct(estimator.reconstruction, points_px, prediction.depth)
-    some = test.batch(np.arange(3), place)
-    torch.testing.assert_close(
-        estimator.to(place)(some.images).cpu(), pose_mm[:3], atol=1, rtol=1e-3
-    )
+    pose_mm = reconstruct(component, points_px, prediction.depth)
+    estimator = PoseEstimator(network, component, trained.image_size).to(place).eval()
+    some = estimator(test.batch(np.arange(3), place).images)
+    torch.testing.assert_close(some.cpu(), pose_mm[:3], atol=1, rtol=1e-3)
+component.cpu()
 truth_mm = labels.joints_mm - labels.joints_mm[:, H36M17.root, None]
 pck = metrics.pck3d(pose_mm, truth_mm)
 mpjpe = metrics.mpjpe(pose_mm, truth_mm)
@@ -284,8 +284,8 @@ sheet([*of_each_kind, ("the last of all", int(order[-1]))], "failures")
 # ```
 #
 # ```python
-# from ordlib import pretrained
-# joints_mm = pretrained.load().predict("photo.jpg", box=(310, 240, 420))
+# from ordlib import predict
+# points_px, joints_mm, box = predict.pose(predict.kept(), "photo.jpg", box=(310, 240, 420))
 # ```
 #
 # The box is the square around the person: centre x, centre y and side in pixels. The command writes a figure and a JSON file that name the weights. Without `--row` nothing is trained. These networks have seen rendered people only: on photographs expect less than on this page.
@@ -298,7 +298,7 @@ crop = test.batch([sample]).images[0].permute(1, 2, 0).numpy()
 side = crop.shape[0]
 photograph = Image.new("RGB", (4 * side, 3 * side), "grey")
 photograph.paste(Image.fromarray(crop), (side, side))
-joints_mm = estimator.predict(photograph, box=(1.5 * side, 1.5 * side, side))
+_, joints_mm, _ = predict.pose(trained, photograph, box=(1.5 * side, 1.5 * side, side))
 torch.testing.assert_close(joints_mm, pose_mm[sample], atol=1, rtol=1e-3)
 rounded = joints_mm.round().int().tolist()
 pd.DataFrame(rounded, columns=["x", "y", "z"], index=H36M17.joints).T

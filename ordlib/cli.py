@@ -1,258 +1,236 @@
 """The command line: reproduce, train, tables, predict, annotate, photographs, datasets.
 
-Status 2: bad input.
+Status 0; 1 for a failed notebook, 2 for bad input, 130 after Ctrl-C.
 """
 
-import argparse
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer import Argument, Option
 
 from ordlib.errors import InputError
 from ordlib.files import outputs_folder, outputs_root
-from ordlib.scales import SCALES, check_seed, get_scale
+from ordlib.scales import SCALES, get_scale
 
-PRECISIONS = ("32-true", "bf16-mixed")
-Action = Callable[[argparse.Namespace], int]
+# Imports inside the commands: PyTorch, Papermill and pandas take seconds that --help does not need.
 
-# Imports inside the commands: Papermill and pandas take seconds that --help should not cost.
+Scale = Annotated[str, Option(help=", ".join(SCALES))]
+Seed = Annotated[int, Option(help="of every draw")]
+Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:N or mps")]
+Data = Annotated[
+    str | None,
+    Option(metavar="DIR", help="real data sets, which take the place of stand-ins, and BVH files"),
+]
+Jobs = Annotated[
+    int | None, Option(min=1, metavar="N", help="networks trained, and notebooks run, at a time")
+]
+Joints = Annotated[Path | None, Option(metavar="FILE", help="2D joints (default: joints.* in DIR)")]
+Out = Annotated[Path | None, Option(metavar="DIR", help="where results go")]
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Ordinal Depth Supervision for 3D Human Pose Estimation (CVPR 2018), reproduced.",
+)
 
 
-def _reproduce(args: argparse.Namespace) -> int:
+@app.command()
+def reproduce(
+    scale: Scale = "quick",
+    seed: Seed = 0,
+    device: Device = "auto",
+    data: Data = None,
+    jobs: Jobs = None,
+    only: Annotated[str | None, Option(metavar="09,04", help="numbers or names")] = None,
+    outputs: Annotated[Path | None, Option(metavar="DIR", help="root of all results")] = None,
+    force: Annotated[bool, Option("--force", help="do not continue an interrupted run")] = False,
+) -> None:
+    """Train what is missing, run the notebooks, print the tables."""
+    from ordlib.experiments import Setting
     from ordlib.experiments.reproduce import NotebookFailed, reproduce, tables_text
 
-    names = ("only", "data", "outputs", "jobs", "force")
-    options = {name: getattr(args, name) for name in names}
+    if outputs:
+        os.environ["ORDLIB_OUTPUTS"] = str(outputs.resolve())
     try:
-        folder = reproduce(args.scale, args.seed, args.device, **options, say=_say)
+        setting = Setting(scale, seed, data, device)
+        folder = reproduce(setting, only, jobs, force=force, say=_say)
     except NotebookFailed as error:
-        print(f"ordlib: error: {error}", file=sys.stderr)
-        return 1
+        _complain(error)
+        raise typer.Exit(1) from error
     _say(f"\n{tables_text(folder)}".rstrip())
-    for part in ("notebooks", "figures", "tables"):
-        _say(f"{part + ':':<11}{folder / part}")
-    return 0
+    for name in ("notebooks", "figures", "tables"):
+        _say(f"{name + ':':<11}{folder / name}")
 
 
-def _train(args: argparse.Namespace) -> int:
+@app.command()
+def train(
+    rows: Annotated[list[str], Argument(metavar="ROW", help="such as table1/depth/weak")],
+    scale: Scale = "quick",
+    seed: Seed = 0,
+    device: Device = "auto",
+    data: Data = None,
+    jobs: Jobs = None,
+    precision: Annotated[str, Option(help="32-true or bf16-mixed")] = "32-true",
+    compile: Annotated[bool, Option("--compile", help="slow start, fast steps")] = False,
+) -> None:
+    """Train networks by row of a table."""
     from ordlib import experiments
 
-    names = ("scale", "seed", "data", "device", "precision", "compile")
-    setting = experiments.Setting(**{name: getattr(args, name) for name in names})
-    for row in args.rows:
-        experiments.get_row(row)
-    experiments.train(args.rows, [setting], args.jobs)
+    setting = experiments.Setting(scale, seed, data, device, precision, compile)
+    experiments.train(rows, [setting], jobs)
     _say(f"runs: {setting.folder / 'runs'}")
-    return 0
 
 
-def _tables(args: argparse.Namespace) -> int:
+@app.command()
+def tables(scale: Scale = "quick", data: Data = None) -> None:
+    """Print the tables of a scale."""
     from ordlib.experiments.reproduce import tables_text
 
-    folder = outputs_folder(args.scale, args.data)
+    folder = outputs_folder(get_scale(scale).name, data)
     text = tables_text(folder)
     if not text:
         raise InputError(
             f"{folder / 'tables'}: expected CSV files, found none; "
-            f"`make reproduce SCALE={args.scale}` writes them"
+            f"`make reproduce SCALE={scale}` writes them"
         )
     _say(text)
-    return 0
 
 
-def _predict(args: argparse.Namespace) -> int:
+@app.command()
+def predict(
+    images: Annotated[list[Path], Argument(metavar="IMAGE")],
+    box: Annotated[
+        tuple[float, float, float] | None,
+        Option(metavar="X Y SIDE", help="the person's square, pixels (default: the whole image)"),
+    ] = None,
+    row: Annotated[
+        str | None, Option(help="network of the tables (default: the full method's weights)")
+    ] = None,
+    scale: Annotated[
+        str | None, Option(help=f"{', '.join(SCALES)} (default: the largest with weights)")
+    ] = None,
+    seed: Annotated[int | None, Option(help="(default: theirs)")] = None,
+    device: Device = "auto",
+    out: Out = None,
+) -> None:
+    """Pose of the person in each image, as figure and JSON."""
     from ordlib.distributed import resolve_device
     from ordlib.predict import predict_files
 
-    if args.box and len(args.images) != 1:
-        raise InputError(f"--box: expected one image, found {len(args.images)}")
-    boxes = [tuple(args.box) if args.box else None for _ in args.images]
-    device = resolve_device(args.device)
-    out = args.out or outputs_root() / "local" / "predictions"
-    predict_files(args.images, boxes, args.row, args.scale, args.seed, device, out)
+    if box and len(images) != 1:
+        raise InputError(f"--box: expected one image, found {len(images)}")
+    out = out or outputs_root() / "local" / "predictions"
+    predict_files(images, box, row, scale, seed, resolve_device(device), out)
     _say(f"figures and joints: {out}")
-    return 0
 
 
-def _annotate(args: argparse.Namespace) -> int:
+@app.command()
+def annotate(
+    folder: Annotated[Path, Argument(metavar="DIR", help="your images (jpg, png)")],
+    joints: Joints = None,
+    annotator: Annotated[
+        str | None, Option(metavar="NAME", help="whose answers (default: the login name)")
+    ] = None,
+    strategy: Annotated[
+        str | None, Option(help="kinematic, insertion, merge or all (default: kinematic)")
+    ] = None,
+    port: Annotated[int, Option(min=0, max=65535, help="of the page; 0 for any free one")] = 0,
+    no_browser: Annotated[bool, Option("--no-browser", help="print the address only")] = False,
+    export: Annotated[
+        bool, Option("--export", help="write all answers to DIR/annotations/export, and end")
+    ] = False,
+) -> None:
+    """Label which joints are closer, in the browser."""
     from ordlib.labelling.exporting import export_folder
     from ordlib.labelling.server import serve, summary
     from ordlib.labelling.session import Session
 
-    if args.export:
-        _say(export_folder(args.folder, args.joints).text())
-        return 0
-    session = Session(args.folder, args.annotator, args.joints, args.strategy)
+    if export:
+        _say(export_folder(folder, joints).text())
+        return
+    session = Session(folder, annotator, joints, strategy)
     placed = all(session.labels.placed)
     if session.joints is None and not placed:
         _say("joints: no file (joints.mat, .json or .csv) has them, so they are clicked first")
     elif session.joints is not None and placed and session.joints.problems():
         _say(f"joints: left out: {session.joints.problems()}")
     _say(summary(session))
-    serve(session, args.port, not args.no_browser, _say)
-    return 0
+    serve(session, port, not no_browser, _say)
 
 
-def _photographs(args: argparse.Namespace) -> int:
+@app.command()
+def photographs(
+    folder: Annotated[Path, Argument(metavar="DIR", help="photographs, with 2D joints")],
+    more: Annotated[list[Path] | None, Argument(hidden=True, metavar="IMAGE")] = None,
+    joints: Joints = None,
+    test: Annotated[
+        int | None, Option(min=1, metavar="N", help="the last N are the test (default: a fifth)")
+    ] = None,
+    predict: Annotated[
+        list[Path] | None, Option(metavar="IMAGE...", help="of one person, to be drawn at the end")
+    ] = None,
+    scale: Scale = "quick",
+    seed: Seed = 0,
+    device: Device = "auto",
+    out: Out = None,
+) -> None:
+    """Learn from your photographs beside the stand-ins, and test on some of them."""
     from ordlib import experiments
     from ordlib.datasets import album
     from ordlib.experiments import photographs
     from ordlib.experiments.results import write_csv
-    from ordlib.images import load_image
     from ordlib.predict import result_names
 
-    setting = experiments.Setting(args.scale, args.seed, device=args.device)
-    out = args.out or outputs_root() / "local" / "photographs"
-    result_names(args.predict, out)  # what is wrong is said before the training
-    for path in args.predict:
-        load_image(path)
-    dataset = album.read(args.folder, args.joints, get_scale(args.scale).image_size)
-    train, test = album.split(dataset, args.test)
-    _say(photographs.summary(train, test))
-    table = photographs.compare(train, test, setting)
+    setting = experiments.Setting(scale, seed, device=device)
+    out = out or outputs_root() / "local" / "photographs"
+    images = [*(predict or []), *(more or [])]  # `--predict a.jpg b.jpg` leaves the second one over
+    result_names(images, out)  # what is wrong is said before the training
+    dataset = album.read(folder, joints, get_scale(scale).image_size)
+    training, held_out = album.split(dataset, test)
+    _say(photographs.summary(training, held_out))
+    table = photographs.compare(training, held_out, setting)
     write_csv(table, out / "photographs.csv")
-    trained = photographs.train(train, setting)
-    photographs.draw(trained, args.predict, out)
+    trained = photographs.train(training, setting)
+    photographs.draw(trained, images, out)
     _say(photographs.text(table))
     _say(f"weights: {trained.folder}\ntable and figures: {out}")
-    return 0
 
 
-def _datasets(args: argparse.Namespace) -> int:
+@app.command()
+def datasets(folder: Annotated[Path, Argument(metavar="DIR", help="four folders deep")]) -> None:
+    """List the real data sets in a folder, with their problems."""
     from ordlib.datasets.recognise import recognise, table
 
-    _say(table(recognise(args.folder), args.folder))
-    return 0
+    _say(table(recognise(folder), folder))
 
 
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a positive whole number, found {text!r}")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"expected a port of 0 to 65535, found {text!r}")
-    return int(text)
-
-
-def _common(kept: bool = False) -> argparse.ArgumentParser:
-    """Options of every subcommand; with kept weights, these decide scale and seed."""
-    common = argparse.ArgumentParser(add_help=False)
-    scale, seed = ("the largest with weights", "theirs") if kept else ("quick", "0")
-    text = f"{', '.join(SCALES)} (default: {scale})"
-    common.add_argument("--scale", default=None if kept else "quick", help=text)
-    common.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    text = f"seed of every draw (default: {seed})"
-    common.add_argument("--seed", type=int, default=None if kept else 0, help=text)
-    return common
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ordlib", description=(__doc__ or "").split(".")[0])
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    data = argparse.ArgumentParser(add_help=False)
-    text = "real data sets, which take the place of stand-ins, and motion capture for their poses"
-    data.add_argument("--data", metavar="DIR", help=text)
-    workers = argparse.ArgumentParser(add_help=False)
-    workers.add_argument(
-        "--jobs", type=_positive, metavar="N", help="networks trained at a time, and notebooks run"
-    )
-
-    def command(
-        name: str,
-        action: Action,
-        text: str,
-        *parents: argparse.ArgumentParser,
-        kept: bool = False,
-    ) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name, parents=[_common(kept), *parents], help=text, description=f"{text}."
-        )
-        sub.set_defaults(action=action)
-        return sub
-
-    text = "Train what is missing, run the notebooks, print the tables"
-    sub = command("reproduce", _reproduce, text, data, workers)
-    sub.add_argument("--only", metavar="09,04", help="numbers or names of the notebooks to run")
-    sub.add_argument("--outputs", type=Path, metavar="DIR", help="root of all results")
-    sub.add_argument("--force", action="store_true", help="do not continue an interrupted run")
-
-    sub = command("train", _train, "Train networks by row of a table", data, workers)
-    sub.add_argument("rows", nargs="+", metavar="ROW", help="such as table1/depth/weak")
-    text = "32-true or bf16-mixed, which pays where the hardware has bf16 (default: %(default)s)"
-    sub.add_argument("--precision", default="32-true", choices=PRECISIONS, help=text)
-    sub.add_argument(
-        "--compile", action="store_true", help="compile networks: slow start, fast steps"
-    )
-
-    command("tables", _tables, "Print the tables of a scale", data)
-
-    text = "Pose of the person in each image, as figure and JSON"
-    sub = command("predict", _predict, text, kept=True)
-    sub.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    sub.add_argument(
-        "--box",
-        nargs=3,
-        type=float,
-        metavar=("X", "Y", "SIDE"),
-        help="centre and side of the person's square in pixels (default: the whole image)",
-    )
-    text = "network of the tables, trained first if it is not (default: the full method's weights)"
-    sub.add_argument("--row", help=text)
-    sub.add_argument("--out", type=Path, metavar="DIR", help="where figures and JSON files go")
-
-    sub = command("annotate", _annotate, "Label which joints are closer, in the browser")
-    sub.add_argument("folder", type=Path, metavar="DIR", help="your images (jpg, png)")
-    text = "2D joints: .mat, .json or .csv (default: joints.* in DIR, else they are clicked first)"
-    sub.add_argument("--joints", type=Path, metavar="FILE", help=text)
-    sub.add_argument("--annotator", metavar="NAME", help="whose answers (default: the login name)")
-    text = "which pair is asked next: kinematic, insertion, merge or all (default: kinematic)"
-    sub.add_argument("--strategy", metavar="NAME", help=text)
-    sub.add_argument("--port", type=_port, default=0, help="of the page (default: any free one)")
-    sub.add_argument("--no-browser", action="store_true", help="print the address only")
-    text = "write the answers of all annotators to DIR/annotations/export, and end"
-    sub.add_argument("--export", action="store_true", help=text)
-
-    text = "Learn from your photographs beside the stand-ins, and test on some of them"
-    sub = command("photographs", _photographs, text)
-    text = "photographs with 2D joints, annotated and exported or not"
-    sub.add_argument("folder", type=Path, metavar="DIR", help=text)
-    text = "2D joints, which are then all that is used (default: the export, or joints.* in DIR)"
-    sub.add_argument("--joints", type=Path, metavar="FILE", help=text)
-    text = "how many photographs, the last by name, are for the test (default: a fifth)"
-    sub.add_argument("--test", type=_positive, metavar="N", help=text)
-    text = "images, each cropped to one person, whose pose is drawn with the trained network"
-    sub.add_argument("--predict", nargs="+", type=Path, default=[], metavar="IMAGE", help=text)
-    text = "where table and figures go"
-    sub.add_argument("--out", type=Path, metavar="DIR", help=text)
-
-    sub = command("datasets", _datasets, "List the real data sets in a folder, with their problems")
-    sub.add_argument("folder", type=Path, metavar="DIR", help="searched four folders deep")
-    return parser
+def _complain(message: Any) -> None:
+    print(f"ordlib: error: {message}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, 1 for a failed notebook, 2 for bad input."""
-    args = _parser().parse_args(arguments)
+    """Run one command and return its exit status."""
     try:
-        if args.scale is not None:
-            get_scale(args.scale)
-        if args.seed is not None:
-            check_seed(args.seed)
-        return args.action(args)
+        status = app(arguments, prog_name="ordlib", standalone_mode=False) or 0
+    except typer.TyperException as error:
+        _complain(f"{error.format_message().rstrip('.')}; see `python -m ordlib --help`")
+        return 2
     except InputError as error:
-        print(f"ordlib: error: {error}", file=sys.stderr)
+        _complain(error)
         return 2
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"ordlib: error: {where}{error.strerror or error}", file=sys.stderr)
+        _complain(f"{where}{error.strerror or error}")
         return 2
-    except KeyboardInterrupt:
+    if status == 130:
         print("\nordlib: interrupted; the same command continues", file=sys.stderr)
-        return 130
+    return status

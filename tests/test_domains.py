@@ -236,7 +236,8 @@ def test_tables_that_would_mix_are_left_out_and_it_is_said(data, outputs, tmp_pa
     shutil.rmtree(data / "3dhp")
     shutil.rmtree(data / "in the wild")
     source, lines = save_notebooks(tmp_path / "notebooks"), list[str]()
-    folder = reproduce("smoke", 0, "cpu", data=again(data), notebooks=source, say=lines.append)
+    setting = Setting("smoke", data=str(again(data)), device="cpu")
+    folder = reproduce(setting, notebooks=source, say=lines.append)
     assert folder == outputs / "smoke-data"
     assert lines[0].startswith(f"Data: studio is Human3.6M in {data / 'h36m'}; no HumanEva-I (duo)")
     end = "; without real data it runs on stand-ins"
@@ -250,7 +251,7 @@ def test_tables_that_would_mix_are_left_out_and_it_is_said(data, outputs, tmp_pa
     table = pd.read_csv(folder / "tables" / "data.csv", index_col="role")
     assert list(table.index[table["played by"] != "Human3.6M"]) == ["duo", "wild", "shift"]
     with pytest.raises(InputError, match="found too few for any"):
-        reproduce("smoke", 0, "cpu", "03", data=str(data), notebooks=source)
+        reproduce(setting, "03", notebooks=source)
 
 
 def test_all_notebooks_run_where_all_is_there(data, tmp_path) -> None:

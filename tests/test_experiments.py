@@ -1,9 +1,7 @@
 """Rows as data, runs done once, and the same results whoever trains them."""
 
 import json
-import os
 import shutil
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from safetensors.torch import load_file
 
 from ordlib.batches import batch_indices
 from ordlib.errors import InputError
-from ordlib.experiments import ROWS, Run, Setting, get_row, run, runs, train, workers
+from ordlib.experiments import ROWS, Run, Setting, get_row, run, runs, train
 from ordlib.experiments.published import table
 
 WEAK, FULL = "table1/volume1/weak", "table1/depth/full"
@@ -118,16 +116,6 @@ def test_damaged_results_are_named(outputs: Path, name: str) -> None:
     (result.folder / name).write_bytes(b"{")
     with pytest.raises(InputError, match=f"{name}: expected results of a finished run"):
         _ = result.metrics if name == "metrics.json" else result.predictions()
-
-
-def test_a_worker_that_dies_ends_all_with_one_message(outputs: Path) -> None:
-    with pytest.raises(InputError, match="training: a worker process was killed"):
-        workers.side_by_side(die, [(WEAK, 0), (FULL, 0)], 2)
-
-
-def die(row: str, seed: int, position: int) -> None:
-    """What a worker does when the system is out of memory."""
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_every_epoch_shows_every_sample_once() -> None:

@@ -9,12 +9,10 @@ and why is said: their results would be those of stand-ins.
 """
 
 import ast
-import contextlib
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +23,12 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from ordlib import experiments
 from ordlib.errors import InputError
-from ordlib.experiments import roles as domains
+from ordlib.experiments import Setting, roles
 from ordlib.experiments.rows import get_row
-from ordlib.experiments.setting import Setting
-from ordlib.experiments.workers import cores, end_with_parent, worker_processes
-from ordlib.files import digest, outputs_root, replacing
+from ordlib.experiments.workers import cores, side_by_side
+from ordlib.files import digest, replacing
 
 PACKAGE = Path(__file__).parents[1]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
@@ -41,84 +39,45 @@ class NotebookFailed(Exception):
     """A notebook raised; the message says where its copy with the traceback lies."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """One notebook to be executed with one set of parameters.
-
-    Attributes:
-        source: the py:percent file.
-        parameters: values of the cell tagged `parameters`.
-        folder: results of this scale; the executed copy goes into its `notebooks`.
-    """
-
-    source: Path
-    parameters: dict[str, Any]
-    folder: Path
-
-    @property
-    def target(self) -> Path:
-        """The published copy."""
-        return self.folder / "notebooks" / f"{self.source.stem}.ipynb"
-
-    @property
-    def draft(self) -> Path:
-        """Where a copy with a traceback is kept, apart from the published ones."""
-        return self.folder / "drafts" / f"{self.source.stem}.ipynb"
-
-    @property
-    def mark(self) -> Path:
-        """Left beside the drafts until a run is complete: what an interrupted run has finished."""
-        return self.draft.with_suffix(".done")
-
-    def fingerprint(self) -> str:
-        """Digest of all that the published copy follows from, and of the copy itself."""
-        modules = sorted(PACKAGE.rglob("*.py"))
-        code = [path.read_text("utf-8") for path in (self.source, *modules, self.target)]
-        return digest([code, self.parameters])
-
-    def finished(self) -> bool:
-        """Whether an interrupted run has executed exactly this already."""
-        if not (self.target.exists() and self.mark.exists()):
-            return False
-        return self.mark.read_text("utf-8") == self.fingerprint()
-
-
-def find_notebooks(only: str | None = None, folder: Path | None = None) -> list[Path]:
+def find_notebooks(only: str | None = None, folder: Path = NOTEBOOKS) -> list[Path]:
     """The notebooks in the order of their numbers.
 
     Args:
         only: numbers or names of the notebooks wanted, separated by commas; all without it.
-        folder: where to look; the repository's `notebooks` by default.
+        folder: where to look.
 
     Raises:
         InputError: there are no notebooks, or none of that number or name.
     """
-    folder = NOTEBOOKS if folder is None else folder
-    found = sorted(folder.glob("[0-9][0-9]_*.py"))
-    if not found:
+    sources = sorted(folder.glob("[0-9][0-9]_*.py"))
+    if not sources:
         raise InputError(f"{folder}: expected notebooks NN_name.py, found none")
+    names: dict[str, Path] = {}
+    for source in sources:
+        number, _, name = source.stem.partition("_")
+        names |= dict.fromkeys((source.stem, number, str(int(number)), name), source)
     if not only:
-        return found
+        return sources
     wanted = [word.strip().removesuffix(".py") for word in only.split(",")]
-    unknown = [w for w in wanted if not any(w in _names(path) for path in found)]
-    if unknown:
-        known = ", ".join(path.stem for path in found)
+    if unknown := [word for word in wanted if word not in names]:
+        known = ", ".join(source.stem for source in sources)
         raise InputError(f"notebook: expected one of {known}, found {', '.join(unknown)!r}")
-    return [path for path in found if _names(path) & set(wanted)]
-
-
-def _names(path: Path) -> set[str]:
-    number, _, name = path.stem.partition("_")
-    return {path.stem, number, name, str(int(number))}
+    return sorted({names[word] for word in wanted})
 
 
 def needed_rows(source: Path) -> list[str]:
     """Rows in the notebook's literal list `ROWS`, read without executing anything."""
-    return _literal_list(source, "ROWS")
+    return _literal_list(source, "ROWS") or []
 
 
-def _literal_list(source: Path, name: str) -> list[str]:
-    for node in _parsed(source).body:
+def _literal_list(source: Path, name: str) -> list[str] | None:
+    try:
+        statements = ast.parse(source.read_text("utf-8")).body
+    except SyntaxError as error:
+        raise InputError(
+            f"{source.name}: expected Python, found in line {error.lineno}: {error.msg}"
+        ) from error
+    for node in statements:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             try:
                 return list(ast.literal_eval(node.value))
@@ -127,48 +86,78 @@ def _literal_list(source: Path, name: str) -> list[str]:
                     f"{source.name}: {name}: expected a list of plain strings, "
                     f"found {ast.unparse(node.value)}"
                 ) from error
-    return []
-
-
-def _parsed(source: Path) -> ast.Module:
-    try:
-        return ast.parse(source.read_text("utf-8"))
-    except SyntaxError as error:
-        raise InputError(
-            f"{source.name}: expected Python, found in line {error.lineno}: {error.msg}"
-        ) from error
+    return None
 
 
 def left_out(source: Path, data: str) -> str:
     """Why a notebook cannot be run with these real data sets alone; empty if it can."""
-    assigned = [node for node in _parsed(source).body if isinstance(node, ast.Assign)]
-    if "ROLES" not in [ast.unparse(node.targets[0]) for node in assigned]:
+    beside = _literal_list(source, "ROLES")
+    if beside is None:
         return "it shows the method on stand-ins"
-    rows = [get_row(row) for row in needed_rows(source)]
-    roles = [role for row in rows for role in domains.training_roles(row)]
-    missing = domains.lacking(roles + _literal_list(source, "ROLES"), data)
+    learned = [role for row in needed_rows(source) for role in roles.training_roles(get_row(row))]
+    missing = roles.lacking(learned + beside, data)
     return f"it needs {' and '.join(missing)}" if missing else ""
 
 
-@contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Environment variables for the kernels and workers started inside."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+def source_digest(source: Path) -> str:
+    """What an executed copy says of the text that it was made from."""
+    return digest(source.read_text("utf-8"))
+
+
+def execute(source: Path, parameters: dict[str, Any], folder: Path, mark: Path) -> None:
+    """Execute one notebook, publish its copy in `folder/notebooks`, and then make the mark.
+
+    Raises:
+        InputError: the notebook does not take the parameters.
+        NotebookFailed: a cell raised. The copy with the traceback lies in `folder/drafts`, the
+            published one stays as it was.
+    """
+    notebook = jupytext.read(source)
+    if unknown := set(parameters) - set(papermill.inspect_notebook(notebook)):
+        raise InputError(
+            f"{source.name}: expected the parameters {', '.join(parameters)} in the cell "
+            f"tagged 'parameters', found no {', '.join(sorted(unknown))}"
+        )
+    draft = folder / "drafts" / f"{source.stem}.ipynb"
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = draft.with_suffix(".partial.ipynb")
     try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        notebook = papermill.execute_notebook(
+            notebook,
+            unfinished,
+            parameters,
+            kernel_name="python3",
+            cwd=source.parent,
+            progress_bar=False,
+            coalesce_streams=True,
+            extra_arguments=["--log-level=ERROR"],
+        )
+    except (PapermillExecutionError, DeadKernelError) as error:
+        os.replace(unfinished, draft)
+        name, reason = (
+            getattr(error, "ename", type(error).__name__),
+            getattr(error, "evalue", error),
+        )
+        raise NotebookFailed(
+            f"{source.name}: {name}: {reason}; see how far it came in {draft}"
+        ) from error
+    with replacing(folder / "notebooks" / f"{source.stem}.ipynb") as temporary:
+        temporary.write_text(nbformat.writes(_clean(notebook, source)) + "\n", "utf-8")
+    unfinished.unlink()
+    draft.unlink(missing_ok=True)
+    mark.touch()
 
 
-def _clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop what differs between two equal runs: cell ids, times, paths, versions."""
-    language = {"name": notebook.metadata.kernelspec.language}
+def _clean(notebook: nbformat.NotebookNode, source: Path) -> nbformat.NotebookNode:
+    """What Papermill wrote, without what differs between equal runs: cell ids, times, paths."""
     kernel = dict(notebook.metadata.kernelspec)
-    notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": language})
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": kernel,
+            "language_info": {"name": kernel["language"]},
+            "ordlib": {"source": source_digest(source), "version": version("ordlib")},
+        }
+    )
     for index, cell in enumerate(notebook.cells):
         cell.id = f"cell-{index:02d}"
         tags = cell.metadata.get("tags")
@@ -177,214 +166,82 @@ def _clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def execute(job: Job) -> None:
-    """Execute one notebook and publish its clean copy.
-
-    Raises:
-        InputError: the notebook does not take the parameters.
-        NotebookFailed: a cell raised. The published copy stays as it was.
-    """
-    notebook = jupytext.read(job.source)
-    unknown = set(job.parameters) - set(papermill.inspect_notebook(notebook))
-    if unknown:
-        raise InputError(
-            f"{job.source.name}: expected the parameters {', '.join(job.parameters)} in the cell "
-            f"tagged 'parameters', found no {', '.join(sorted(unknown))}"
-        )
-    job.draft.parent.mkdir(parents=True, exist_ok=True)
-    job.mark.unlink(missing_ok=True)
-    partial = job.draft.with_suffix(".partial.ipynb")
-    try:
-        notebook = papermill.execute_notebook(
-            notebook,
-            partial,
-            job.parameters,
-            kernel_name="python3",
-            cwd=job.source.parent,
-            progress_bar=False,
-            coalesce_streams=True,
-            extra_arguments=["--log-level=ERROR"],
-        )
-    except (PapermillExecutionError, DeadKernelError) as error:
-        name = getattr(error, "ename", type(error).__name__)
-        if name == "KeyboardInterrupt":
-            raise KeyboardInterrupt from error
-        os.replace(partial, job.draft)
-        reason = getattr(error, "evalue", error)
-        raise NotebookFailed(
-            f"{job.source.name}: {name}: {reason}; see how far it came in {job.draft}"
-        ) from error
-    with replacing(job.target) as temporary:
-        temporary.write_text(nbformat.writes(_clean(notebook)) + "\n", "utf-8")
-    partial.unlink()
-    job.draft.unlink(missing_ok=True)
-    with replacing(job.mark) as temporary:
-        temporary.write_text(job.fingerprint(), "utf-8")
-
-
-def _execute_all(jobs: Sequence[Job], say: Say, count: int) -> None:
-    """Execute `count` notebooks at a time; where one fails, those under way are still finished."""
-    titles = [f"[{place}/{len(jobs)}] {job.source.stem}" for place, job in enumerate(jobs, 1)]
-    work: dict[str, Job] = {}
-    for title, job in zip(titles, jobs, strict=True):
-        if job.finished():
-            say(f"{title}: finished before the interruption, kept")
-        else:
-            work[title] = job
-    progress = _Progress(list(work), say)
-    if min(count, len(work)) > 1:
-        _side_by_side(work, progress, count)
-    else:
-        for title, job in work.items():
-            progress.begin(title)
-            execute(job)
-            progress.end(title)
-    for job in jobs:
-        job.mark.unlink(missing_ok=True)
-
-
-def _side_by_side(work: Mapping[str, Job], progress: "_Progress", count: int) -> None:
-    # The last one, of studies, takes longest by far: begun last, it would run on alone.
-    waiting, running = [*list(work)[-1:], *list(work)[:-1]], dict[Future[None], str]()
-    failure: BaseException | None = None
-    with worker_processes("notebooks", count, end_with_parent) as pool:
-        while running or (waiting and not failure):
-            while waiting and len(running) < count and not failure:
-                title = waiting.pop(0)
-                progress.begin(title)
-                running[pool.submit(execute, work[title])] = title
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                title = running.pop(future)
-                if future.exception() is None:
-                    progress.end(title)
-                failure = failure or future.exception()
-        if failure:
-            raise failure
-
-
-_LONG = {"00": 10, "01": 5, "02": 10, "07": 7, "16": 10}
-"""Notebooks that take many times as long as others, by which the time left is guessed."""
-
-
-def _weight(titles: Iterable[str]) -> int:
-    return sum(_LONG.get(title.split()[-1][:2], 1) for title in titles)
-
-
-class _Progress:
-    """Lines about notebooks; each is said to be done after all that come before it."""
-
-    def __init__(self, titles: Sequence[str], say: Say) -> None:
-        self._titles, self._say, self._began = titles, say, time.monotonic()
-        self._ended: set[str] = set()
-        self._said = 0
-
-    def begin(self, title: str) -> None:
-        self._say(f"{title}: running")
-
-    def end(self, title: str) -> None:
-        self._ended.add(title)
-        while self._said < len(self._titles) and self._titles[self._said] in self._ended:
-            elapsed, done = time.monotonic() - self._began, _weight(self._ended)
-            left = elapsed / done * (_weight(self._titles) - done)
-            line = f"{self._titles[self._said]}: done; elapsed {_span(elapsed)}"
-            self._say(f"{line}, about {_span(left)} left")
-            self._said += 1
-
-
-def _span(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def tables_text(folder: Path) -> str:
     """Every table of a results folder as aligned text; empty without tables."""
-    parts = []
+    texts = []
     for path in sorted((folder / "tables").glob("*.csv")):
         text = pd.read_csv(path).to_string(index=False, na_rep="", float_format="{:.2f}".format)
-        parts.append(f"{path.stem}\n{text}\n")
-    return "\n".join(parts)
+        texts.append(f"{path.stem}\n{text}\n")
+    return "\n".join(texts)
 
 
-def _with_data(sources: Sequence[Path], setting: Setting, say: Say) -> list[Path]:
-    """The notebooks that can be run with the data; what plays which role, and what is lacking."""
-    data = setting.data or ""
-    say(domains.summary(data))
-    if not setting.real:
-        return list(sources)
-    reasons = {source: left_out(source, data) for source in sources}
+def _with_data(sources: Sequence[Path], setting: Setting, data: str, say: Say) -> list[Path]:
+    """The notebooks that the data can play in; says what plays which role and what is lacking."""
+    say(roles.summary(data))
+    reasons = {source: left_out(source, data) if setting.real else "" for source in sources}
     for source, reason in reasons.items():
         if reason:
             say(f"{source.stem}: left out, {reason}; without real data it runs on stand-ins")
     chosen = [source for source, reason in reasons.items() if not reason]
     if not chosen:
         raise InputError(f"{data}: expected data sets for a notebook, found too few for any")
+    with replacing(setting.folder / "tables" / "data.csv") as temporary:
+        roles.describe(data).to_csv(temporary)
     return chosen
 
 
-def _write_roles(folder: Path, data: str) -> None:
-    """Say beside the tables what plays each role in them."""
-    with replacing(folder / "tables" / "data.csv") as temporary:
-        domains.describe(data).to_csv(temporary)
-
-
 def reproduce(
-    scale: str = "quick",
-    seed: int = 0,
-    device: str = "auto",
+    setting: Setting,
     only: str | None = None,
-    data: str | Path | None = None,
-    outputs: str | Path | None = None,
     jobs: int | None = None,
     *,
     force: bool = False,
-    notebooks: Path | None = None,
-    say: Say = lambda line: None,
+    notebooks: Path = NOTEBOOKS,
+    say: Say = print,
 ) -> Path:
     """Train what the notebooks need, execute them and publish clean copies.
 
     What an interrupted call has finished is not done again by the same call.
 
     Args:
-        scale, seed, device: as the notebooks take them.
-        only: numbers or names of the notebooks wanted, separated by commas.
-        data: folder of real data sets, which then take the place of stand-ins (notebooks for which
-            something is lacking there are left out), and of motion capture, which gives poses.
-        outputs: root of all results; see `ordlib.files.outputs_root`.
+        setting: of the networks and notebooks; with real data sets, notebooks for which something
+            is lacking there are left out.
+        only: see `find_notebooks`.
         jobs: networks trained, and notebooks executed, at a time; without it chosen from the
             machine.
         force: execute again what an interrupted call has finished.
-        notebooks: folder of the notebooks.
-        say: called with one line of progress at a time.
+        notebooks: their folder.
+        say: gets one line of progress at a time.
 
     Returns:
         The folder of the results.
 
     Raises:
-        InputError: unknown scale, device or notebook; no such folder of data; no notebook that
-            could be run with these data.
+        InputError: no such notebook; none that could be run with these data.
         NotebookFailed: a notebook raised.
     """
-    setting = Setting(scale, seed, str(data) if data else None, device)
-    sources = find_notebooks(only, notebooks)
-    parameters = {"scale": scale, "seed": seed, "device": device, "data": setting.data or ""}
+    sources, folder = find_notebooks(only, notebooks), setting.folder.resolve()
+    parameters = {name: getattr(setting, name) for name in ("scale", "seed", "device")}
+    parameters["data"] = setting.data or ""
     if setting.data:
-        sources = _with_data(sources, setting, say)
-    root = Path(outputs or outputs_root()).resolve()
-    # One thread a kernel and fixed hashing: the same digits in the same order in each run.
-    with _environment(ORDLIB_OUTPUTS=str(root), OMP_NUM_THREADS="1", PYTHONHASHSEED="0"):
-        folder = setting.folder
-        if setting.data:
-            _write_roles(folder, setting.data)
-        work = [Job(source, parameters, folder) for source in sources]
-        if force:
-            for job in work:
-                job.mark.unlink(missing_ok=True)
-        rows = list(dict.fromkeys(row for source in sources for row in needed_rows(source)))
-        if rows:
-            from ordlib import experiments
-
-            seeds = ", ".join(str(one.seed) for one in setting.seeds())
-            say(f"Networks: {len(rows)} rows, scale {scale}, seeds {seeds}")
-            experiments.train(rows, setting.seeds(), jobs)
-        _execute_all(work, say, jobs or cores())
+        sources = _with_data(sources, setting, setting.data, say)
+    rows = list(dict.fromkeys(row for source in sources for row in needed_rows(source)))
+    if rows:
+        seeds = ", ".join(str(setting.seed) for setting in setting.seeds())
+        say(f"Networks: {len(rows)} rows, scale {setting.scale}, seeds {seeds}")
+        experiments.train(rows, setting.seeds(), jobs)
+    code = [path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py"))]
+    calls, marks = {}, []
+    # the last one, of studies, takes longest by far: begun last, it would run on alone
+    for source in (*sources[-1:], *sources[:-1]):
+        key = digest([source.read_text("utf-8"), code, parameters])
+        mark = folder / "drafts" / f"{source.stem}.{key}.done"
+        marks.append(mark)
+        if mark.exists() and not force:
+            say(f"{source.stem}: finished before the interruption, kept")
+        else:
+            calls[source.stem] = partial(execute, source, parameters, folder, mark)
+    side_by_side("notebooks", calls, jobs or cores(), say)
+    for mark in marks:
+        mark.unlink()
     return folder

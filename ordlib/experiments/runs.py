@@ -31,7 +31,7 @@ from ordlib.experiments.evaluation import evaluate
 from ordlib.experiments.rows import Row, get_row
 from ordlib.experiments.setting import Setting
 from ordlib.experiments.supervision import LOSSES, build, mixed_volume_losses
-from ordlib.experiments.workers import cores, side_by_side
+from ordlib.experiments.workers import cores, line, side_by_side
 from ordlib.files import VERSION, digest, kept, replacing
 from ordlib.scales import Scale
 from ordlib.training import TrainingConfig, load_weights, save_weights, single_thread
@@ -145,12 +145,11 @@ def _damaged(path: Path, error: Exception) -> InputError:
     )
 
 
-def run(row: str | Row, setting: Setting, position: int = 0) -> Run:
+def run(row: str | Row, setting: Setting) -> Run:
     """A row's run: read if it is done, else trained and evaluated.
 
     Args:
         row: an id in `ROWS`, or a row of one's own.
-        position: line of the progress bar.
 
     Raises:
         InputError: an unknown row, unusable data, real data sets that the row would have to mix
@@ -168,21 +167,21 @@ def run(row: str | Row, setting: Setting, position: int = 0) -> Run:
                 if first:
                     (result.folder / "metrics.json").unlink(missing_ok=True)  # of other test sets
                     _write(result, "config.json", result.configuration | {"tested": result.tested})
-                _train(result, fabric, position)
+                _train(result, fabric)
                 if first:
                     _evaluate(result)
                 fabric.barrier()
     return result
 
 
-def _train(run: Run, fabric: Fabric, position: int) -> None:
+def _train(run: Run, fabric: Fabric) -> None:
     row, scale, setting, folder = run.row, run.scale, run.setting, run.folder
     weights = folder / "weights.safetensors"
     if fabric.broadcast(weights.exists()):
         return
     train_set = setting.load(row.home, row.train_split)
     wild = setting.load("wild", "train") if row.wild else None
-    network = warm(run, position)
+    network = warm(run)
     budget = (row.steps(scale), scale.optimizer, scale.learning_rate, scale.schedule)
     config = TrainingConfig(*budget, setting.precision, compile=setting.compile)
     count = scale.batch_size // 2 if row.wild else scale.batch_size
@@ -190,18 +189,18 @@ def _train(run: Run, fabric: Fabric, position: int) -> None:
     losses = partial(_losses, row=row, scale=scale, limb_lengths_mm=train_set.limb_lengths_mm)
     # real images are decoded while the network learns; those of stand-ins need no decoding
     with ahead(batches, config.steps, _AHEAD if setting.real else 0) as ready:
-        progress = (row.id, position, folder.name)
+        progress = (row.id, line(), folder.name)
         train_network(network, ready, losses, config, folder, setting.device, *progress)
     if fabric.is_global_zero:
         save_weights(weights, network, folder.name)
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
 
-def warm(target: Run, position: int = 0) -> nn.Module:
+def warm(target: Run) -> nn.Module:
     """A run's network before its training, with the weights of the run that it begins with."""
     network = build(target.row.network, target.row.stacks, target.scale, target.setting.seed)
     if target.start:
-        begun = run(target.start.row, target.setting, position)
+        begun = run(target.start.row, target.setting)
         load_weights(begun.folder / "weights.safetensors", network, begun.folder.name)
     return network
 
@@ -258,25 +257,24 @@ def train(rows: Sequence[str], settings: Iterable[Setting], jobs: int | None = N
     pending = connect(first.precision, first.device).broadcast(pending)
     # What others begin with, then long runs, so that the last ones to finish are short.
     pending.sort(key=lambda run: (run not in starts, not run.row.wild, -run.row.stacks))
-    rendering = [] if first.real else _rendering(pending)
+    calls: dict[str, Callable[[], object]] = {} if first.real else _rendering(pending)
+    for item in pending:
+        name = f"{item.row.id}, seed {item.setting.seed}"
+        calls[name] = partial(run, item.row.id, item.setting)
     count = jobs or (cores() if first.device == "cpu" else 1)
-    work = [(item.row.id, item.setting) for item in pending]
-    if min(count, len(work)) <= 1 or processes() > 1:
-        for render in rendering:
-            render()
-        for arguments in work:
-            run(*arguments)
-        return
-    side_by_side(run, work, min(count, len(work)), before=rendering)
+    if min(count, len(pending)) <= 1 or processes() > 1:
+        for call in calls.values():
+            call()
+    else:
+        side_by_side("networks", calls, min(count, len(pending)), bars=True)
 
 
-def _rendering(pending: Sequence[Run]) -> list[Callable[[], None]]:
+def _rendering(pending: Sequence[Run]) -> dict[str, Callable[[], object]]:
     """What renders the stand-ins that runs need, each split by itself; the slowest comes first."""
     needed = [(run.setting, "wild", "train") for run in pending if run.row.wild]
     needed += [(run.setting, run.row.home, run.row.train_split) for run in pending]
     needed += [(run.setting, *test) for run in pending for test in run.tests.items()]
-    return [partial(_render, *split) for split in dict.fromkeys(needed)]
-
-
-def _render(setting: Setting, domain: str, split: str) -> None:
-    setting.load(domain, split)
+    return {
+        f"{domain} {split}, seed {setting.seed}": partial(setting.load, domain, split)
+        for setting, domain, split in dict.fromkeys(needed)
+    }
