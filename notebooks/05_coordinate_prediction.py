@@ -304,7 +304,7 @@ def errors(run, averaged: bool) -> dict[str, float]:
     network, unit_mm = run.network().to(place), run.scale.ranking_unit_mm
     if averaged:
         part = np.arange(len(labels))
-        prediction, _ = evaluation.predict(network, test, unit_mm, place, part)
+        prediction = evaluation.predict(network, test, unit_mm, place, part)
         points, depth = prediction.keypoints_px, prediction.depth
     else:
         output = torch.cat([network(i.to(place)).cpu() for i in labels.images.split(64)])

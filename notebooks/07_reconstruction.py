@@ -33,20 +33,27 @@ import torch
 from PIL import Image
 
 from ordlib import experiments, metrics, plots, reconstruction
+from ordlib.data import crop
 from ordlib.experiments import published, results
-from ordlib.experiments.components import component
+from ordlib.experiments.components import (
+    CONFIGS,
+    component,
+    fine_tune,
+    fit_component,
+    training_skeletons,
+)
 from ordlib.experiments.evaluation import lift
 from ordlib.networks import (
     PoseEstimator,
     ReconstructionNet,
-    fine_tune,
     parameter_count,
+    reconstruct,
     reconstruction_input,
 )
-from ordlib.reconstruction import CLEAN, CONFIGS, NoiseModel
+from ordlib.reconstruction import CLEAN, NoiseModel
 from ordlib.relations import ordinal_accuracy, relations_from_depth
 from ordlib.skeleton import H36M17
-from ordlib.training import TrainingConfig
+from ordlib.training import Budget
 
 plots.use_style()
 ROWS = ["table1/volume2/weak", "table1/volume2/full"]
@@ -87,10 +94,10 @@ print(
 folder = setting.folder
 place = setting.device
 config = CONFIGS[scale]
-skeletons = reconstruction.training_skeletons(config.skeletons, seed, motion=setting.motion)
+skeletons = training_skeletons(config.skeletons, seed, motion=setting.motion)
 for refused in ({"split": "test"}, {"domain": "shift"}):
     try:
-        reconstruction.training_skeletons(1, seed, **refused)
+        training_skeletons(1, seed, **refused)
     except ValueError as error:
         print(error)
     else:
@@ -130,7 +137,7 @@ pd.DataFrame({name: asdict(noise) for name, noise in LEVELS.items()})
 
 # %%
 test = setting.load("studio", "test")
-truth_mm, _ = results.truth(experiments.run(ROWS[0], setting))
+truth_mm = experiments.run(ROWS[0], setting).truth().joints_mm
 runs = {row: experiments.run(row, setting) for row in ROWS}
 convnets = {row.split("/")[-1]: run.predictions() for row, run in runs.items()}
 draws = torch.Generator().manual_seed(seed)
@@ -211,12 +218,12 @@ pd.DataFrame(
 
 # %%
 components = {
-    name: reconstruction.fit(skeletons, replace(config, noise=noise), seed, place).cpu()
+    name: fit_component(skeletons, replace(config, noise=noise), seed, place).cpu()
     for name, noise in LEVELS.items()
     if name != "chosen"
 }
 components["chosen"] = component(setting)
-twice = [reconstruction.fit(skeletons, CONFIGS["smoke"], seed).state_dict() for _ in range(2)]
+twice = [fit_component(skeletons, CONFIGS["smoke"], seed).state_dict() for _ in range(2)]
 assert all(torch.equal(twice[0][key], twice[1][key]) for key in twice[0])
 
 # %% [markdown]
@@ -227,7 +234,7 @@ assert all(torch.equal(twice[0][key], twice[1][key]) for key in twice[0])
 # A component that was trained on clean depths believes them: it is by far the best where they are true and by far the worst on noisy skeletons. Behind a ConvNet, 2D errors can hide this: compare each ConvNet's column with that for true 2D. One that was trained on coarse depths hardly uses them. Compare *chosen* with *2D alone* in the first column, too: if it is not lower, this component gains nothing even from true depths.
 
 # %%
-fresh = reconstruction.training_skeletons(2000, seed + 1, motion=setting.motion)
+fresh = training_skeletons(2000, seed + 1, motion=setting.motion)
 points, pose = fresh.keypoints_px, fresh.relative_mm
 draws = torch.Generator().manual_seed(seed)
 noisy = reconstruction.noisy_depth(pose, LEVELS["chosen"], draws)
@@ -341,7 +348,7 @@ def bone_lengths(pose: torch.Tensor) -> torch.Tensor:
 poses = {}
 for name, p in convnets.items():
     with torch.no_grad():
-        found = reconstruction.reconstruct(components["chosen"], p["keypoints_px"], p["depth"])
+        found = reconstruct(components["chosen"], p["keypoints_px"], p["depth"])
     poses |= {f"{name}: ConvNet": p["joints_mm"], f"{name}: component": found}
 true_lengths, flip = bone_lengths(truth_mm), list(H36M17.flip)
 limbs = {}
@@ -396,7 +403,8 @@ errors = (poses["weak: component"] - truth_mm).norm(dim=-1).mean(-1)
 middle = int(errors.argsort()[len(errors) // 2])
 image = test.batch([middle]).images[0]
 photo = Image.fromarray(image.permute(1, 2, 0).numpy())
-pose = joined["weak"].predict(photo, box=(size / 2, size / 2, size))
+with torch.no_grad():
+    pose = joined["weak"](crop(photo, (size / 2, size / 2, size), size)[0][None])[0]
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
 plots.show_image(axes[0], image)
 plots.draw_joints(axes[0], convnets["weak"]["keypoints_px"][middle])
@@ -414,11 +422,9 @@ plt.show()
 
 # %%
 budget = max(4, runs[ROWS[1]].scale.steps // 8)
-settings = TrainingConfig(budget, optimizer="adam", learning_rate=3e-4, schedule="cosine")
+settings = Budget(budget, optimizer="adam", learning_rate=3e-4, schedule="cosine")
 train_set = setting.load("studio", "train")
-tuned = fine_tune(
-    joined["full"], train_set, settings, folder / "runs" / "07-fine-tune", seed=seed, device=place
-).cpu()
+tuned = fine_tune(joined["full"], train_set, settings, seed=seed, device=place).cpu()
 with torch.no_grad():
     found = torch.cat([tuned(batch.images) for batch in batches])
 after = {j.__name__: j(found, truth_mm) for j in judges}

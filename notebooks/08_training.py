@@ -38,10 +38,11 @@ from ordlib import camera, experiments, networks, plots, relations
 from ordlib.augment import augment, mirror, rotate_and_scale
 from ordlib.batches import batch_indices
 from ordlib.experiments import results
-from ordlib.experiments.supervision import build, depth_losses
+from ordlib.experiments.supervision import depth_losses
+from ordlib.networks import build
 from ordlib.scales import SCALES, Scale, get_scale
 from ordlib.skeleton import H36M17
-from ordlib.training import TrainingConfig, learning_rate_factor, train
+from ordlib.training import Budget, fit, learning_rate_factor
 
 plots.use_style()
 ROWS = [
@@ -203,7 +204,10 @@ fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
 for key, colour in (("quick", plots.WEAK), ("paper", plots.PUBLISHED)):
     one = get_scale(key)
     steps = np.arange(0, one.steps, one.steps // 400)
-    rates = [one.learning_rate * learning_rate_factor(one.schedule, s, one.steps) for s in steps]
+    rates = [
+        one.learning_rate * learning_rate_factor(Budget(one.steps, schedule=one.schedule), s)
+        for s in steps
+    ]
     ax.plot(steps / one.steps, rates, color=colour, label=f"{key}, {one.optimizer}")
     assert max(rates) <= one.learning_rate
 ax.set_xlabel("share of the steps done")
@@ -366,9 +370,12 @@ def batch_at(step, last=None):
 
 def tiny_training(folder, last=None, precision="32-true"):
     network = build("depth", 1, tiny, seed)
-    config = TrainingConfig(6, "rmsprop", 2.5e-4, precision=precision, checkpoint_seconds=0.0)
-    losses = partial(depth_losses, weak=True, scale=tiny)
-    return train(network, partial(batch_at, last=last), losses, config, Path(folder))
+    budget = Budget(6, "rmsprop", 2.5e-4, precision=precision, checkpoint_seconds=0.0)
+
+    def loss(network, batch):
+        return depth_losses(network(batch.images), batch, weak=True, scale=tiny)
+
+    return fit(network, partial(batch_at, last=last), loss, budget, Path(folder))
 
 
 # %%

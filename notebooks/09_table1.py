@@ -295,7 +295,7 @@ def confused(distances):
 def confused_in_training(run):
     train = run.setting.load("studio", "train")
     some = np.linspace(0, len(train) - 1, 256).astype(int)
-    found, labels = evaluation.predict(run.network(), train, 1.0, indices=some)
+    found, labels = evaluation.predict(run.network(), train, 1.0, indices=some), train.batch(some)
     return confused(by_side(found.keypoints_px, labels.keypoints_px))
 
 

@@ -27,11 +27,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import experiments, plots, reconstruction
+from ordlib import experiments, plots
 from ordlib.experiments import ablations, published, results
 from ordlib.experiments import roles as domains
 from ordlib.experiments.ablations import KEYPOINTS, ORDINAL, REC, STUDIO
 from ordlib.experiments.components import component
+from ordlib.networks import reconstruct
 from ordlib.scales import SCALES
 
 plots.use_style()
@@ -152,7 +153,7 @@ for row in ROWS:
         assert np.allclose(values[row, "mpjpe"][place], again["mpjpe"], atol=0.05)
 p = runs[ORDINAL][0].predictions()
 poses = [
-    reconstruction.reconstruct(components[0], points, depth).detach()
+    reconstruct(components[0], points, depth).detach()
     for points, depth in (
         (p["keypoints_px"], p["depth"]),
         (p["keypoints_px"] * 4 + 9, p["depth"] * 30),

@@ -65,7 +65,7 @@ assert scale == "paper" or size < 5e6
 # %%
 folder, place = setting.folder, setting.device
 test = setting.load("shift", "test")
-prediction, labels = evaluation.predict(network.to(place), test, 1.0, place)
+prediction, labels = evaluation.predict(network.to(place), test, 1.0, place), test.labels
 points_px = prediction.keypoints_px
 with torch.no_grad():
     pose_mm = reconstruct(component, points_px, prediction.depth)

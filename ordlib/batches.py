@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from ordlib.augment import augment
-from ordlib.data import MixedBatch, PoseBatch, PoseDataset
+from ordlib.data import PoseDataset
 from ordlib.files import digest
+from ordlib.shapes import MixedBatch, PoseBatch
 
 T = TypeVar("T")
 

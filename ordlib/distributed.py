@@ -1,8 +1,9 @@
 """One training in several processes, on one machine or many, as `torchrun` starts them.
 
 Every process makes the whole batch of a step and learns from its share of it. Losses are means over
-the batch and batch norm sees the statistics of all shares, so that gradients, and with them the
-weights, are those of one process with the same batch, but for the order of floating-point sums.
+the batch and on GPUs batch norm sees the statistics of all shares, so that gradients, and with them
+the weights, are those of one process with the same batch, but for the order of floating-point sums.
+On CPUs, for which PyTorch has no such batch norm, each process normalises its own share.
 Files are written by the first process alone and read by all, so machines need one shared folder.
 """
 
@@ -15,14 +16,10 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
-from torch import Tensor, distributed, nn
-from torch.autograd.function import once_differentiable
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import distributed, nn
 
-from ordlib.data import MixedBatch, PoseBatch
-from ordlib.errors import InputError, single_precision
+from ordlib.errors import InputError
+from ordlib.shapes import MixedBatch, PoseBatch
 
 _PATIENCE = timedelta(days=1)
 """How long processes wait for the first one, which evaluates alone."""
@@ -34,13 +31,17 @@ def processes() -> int:
     return int(os.environ["WORLD_SIZE"]) if launched else 1
 
 
-def connect(precision: str, device: str) -> Fabric:
+def connect(precision: str, device: str) -> Any:
     """Fabric on a device; under `torchrun` all processes wait here for each other.
 
     Args:
         precision: Fabric's name, `32-true` or `bf16-mixed`.
-        device: as `devices.resolve_device` gives it.
+        device: as `resolve_device` gives it.
     """
+    # it loads torch._dynamo, which costs as much time as PyTorch
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+
     # it announces its settings, which the run's configuration records
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     kind, _, index = device.partition(":")
@@ -61,7 +62,7 @@ def _leave() -> None:
         distributed.destroy_process_group()
 
 
-def share(batch: PoseBatch | MixedBatch, rank: int, count: int) -> PoseBatch | MixedBatch:
+def share(batch: Any, rank: int, count: int) -> Any:
     """The part of a batch that process `rank` of `count` learns from; of a mixed one, of each half.
 
     Raises:
@@ -92,57 +93,9 @@ def _cut(value: Any, part: slice) -> Any:
 
 
 def share_statistics(network: nn.Module, device: str) -> None:
-    """Let the batch norms of a network, in place, see the images of all processes."""
+    """Let the batch norms of a network, in place, see the images of all processes; on GPUs."""
     if device.startswith("cuda"):
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return
-    for module in network.modules():
-        if isinstance(module, _BatchNorm):
-            module.__class__ = SharedBatchNorm
-
-
-class SharedBatchNorm(_BatchNorm):
-    """Batch norm over equal shares: what `nn.SyncBatchNorm` does, which has no CPU version."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The normalised values, in the precision and layout of `x`."""
-        values, mean, variance = single_precision(x), self.running_mean, self.running_var
-        if not self.training:
-            return nn.functional.batch_norm(
-                x, mean, variance, self.weight, self.bias, training=False, eps=self.eps
-            )
-        over = [dimension for dimension in range(x.ndim) if dimension != 1]
-        shape = [-1 if dimension == 1 else 1 for dimension in range(x.ndim)]
-        now = _Average.apply(values.mean(over))
-        centred = values - now.view(shape)
-        spread = _Average.apply(centred.square().mean(over))
-        self._remember(now.detach(), spread.detach(), x.numel() // x.shape[1] * processes())
-        factor = (spread + self.eps).rsqrt() * self.weight
-        return (centred * factor.view(shape) + self.bias.view(shape)).to(x.dtype)
-
-    @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Move the running statistics, of which the variance is the unbiased one."""
-        assert self.running_mean is not None and self.running_var is not None
-        assert self.num_batches_tracked is not None and self.momentum is not None
-        self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (count / max(1, count - 1)), self.momentum)
-
-
-class _Average(torch.autograd.Function):
-    """Mean over all processes; so is its gradient, if the loss is the mean of theirs."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        total = x.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(total)
-        return total / distributed.get_world_size()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return _Average.forward(ctx, grad)
 
 
 def _available() -> list[str]:

@@ -1,4 +1,4 @@
-"""The networks of Sections 3.1 to 3.4: hourglasses [31] as the coarse-to-fine baseline [32] uses.
+"""The networks of Sections 3.1 to 3.4, and how their outputs are read: hourglasses [31] as in [32].
 
 Every constructor defaults to full size: 256 features, four levels, 64 x 64 maps of a 256 x 256
 image. Images may be uint8 (0..255) or floating point (already centred on zero). All layers are
@@ -6,6 +6,7 @@ convolutions, batch norms and one linear layer, so bf16 applies throughout, and 
 `channels_last` keeps that layout from the first convolution on.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +15,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ordlib.errors import InputError, require_shape
+from ordlib.shapes import Depths, Joints2D, Joints3D
+from ordlib.skeleton import H36M17
+from ordlib.volume import bin_centres_mm, decode_xy, expected_depth, marginals
+
+_FLIP = list(H36M17.flip)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says about a batch: 2D joints in crop pixels (or None) and depths in units."""
+
+    keypoints_px: Joints2D | None
+    depth: Depths
 
 
 class Residual(nn.Module):
@@ -140,6 +154,11 @@ class DepthNet(_Regressor):
         """Depths in units of the ranking loss; only their differences mean anything."""
         return super().forward(images).squeeze(-1)
 
+    @staticmethod
+    def decode(output: Tensor, mirrored: Tensor, side: int, unit_mm: float) -> Prediction:
+        """See `read`."""
+        return Prediction(None, (output + mirrored[:, _FLIP]) / 2)
+
 
 class CoordinateNet(_Regressor):
     """Section 3.2: an image to 3N values, pixel coordinates and depths."""
@@ -154,6 +173,13 @@ class CoordinateNet(_Regressor):
     ) -> Float[Tensor, "batch joints 3"]:
         """x and y as fractions of the crop from its centre, and depth in ranking units."""
         return super().forward(images)
+
+    @staticmethod
+    def decode(output: Tensor, mirrored: Tensor | None, side: int, unit_mm: float) -> Prediction:
+        """See `read`."""
+        if mirrored is not None:
+            output = (output + mirrored[:, _FLIP] * mirrored.new_tensor([-1.0, 1.0, 1.0])) / 2
+        return Prediction((output[..., :2] + 0.5) * side, output[..., 2])
 
 
 class VolumeNet(nn.Module):
@@ -202,6 +228,59 @@ class VolumeNet(nn.Module):
             if i < len(self.remap_scores):
                 x = x + self.remap_features[i](features) + self.remap_scores[i](scores)
         return tuple(volumes)
+
+    @staticmethod
+    def decode(
+        output: tuple[Tensor, ...], mirrored: tuple[Tensor, ...] | None, side: int, unit_mm: float
+    ) -> Prediction:
+        """See `read`; marginal heatmaps are averaged before a position is read from them.
+
+        So a left and a right that the two passes confuse do not meet in the middle.
+        """
+        p_xy, p_z = marginals(output[-1])
+        if mirrored is not None:
+            mirrored_xy, mirrored_z = marginals(mirrored[-1])
+            p_xy = (p_xy + mirrored_xy[:, _FLIP].flip(-1)) / 2
+            p_z = (p_z + mirrored_z[:, _FLIP]) / 2
+        depth_mm = expected_depth(p_z, bin_centres_mm(p_z.shape[-1]).to(p_z))
+        return Prediction(decode_xy(p_xy) * (side / p_xy.shape[-1]), depth_mm / unit_mm)
+
+
+NETWORKS = {"depth": DepthNet, "coordinate": CoordinateNet, "volume": VolumeNet}
+"""By the kind that a row of a table names."""
+
+
+def build(kind: str, stacks: int, scale: Any, seed: int) -> nn.Module:
+    """A new network of a scale's size, with weights that depend on the seed alone.
+
+    Args:
+        kind: a name in `NETWORKS`.
+        stacks: hourglasses of a volume network.
+        scale: has `image_size`, `features`, `levels` and `depth_bins`, as those in `scales`.
+
+    Raises:
+        InputError: unknown kind.
+    """
+    if kind not in NETWORKS:
+        raise InputError(f"network: expected one of {', '.join(NETWORKS)}, found {kind!r}")
+    sizes: dict[str, int] = {"features": scale.features, "levels": scale.levels}
+    if kind == "volume":
+        sizes |= {"stacks": stacks, "depth_bins": scale.depth_bins}
+    else:
+        sizes["image_size"] = scale.image_size
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return NETWORKS[kind](**sizes)
+
+
+def read(network: Any, images: Tensor, unit_mm: float) -> Prediction:
+    """Run a network and read its output, averaged with that of the mirrored images.
+
+    Args:
+        network: one of `NETWORKS`.
+        unit_mm: what a volume's depths are divided by; those of other networks have a unit.
+    """
+    return network.decode(network(images), network(images.flip(-1)), images.shape[-1], unit_mm)
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -294,10 +373,52 @@ class ReconstructionNet(nn.Module):
         return pose - pose[:, :1]
 
 
-def __getattr__(name: str) -> Any:
-    """`PoseEstimator`, whose module builds on this one and so is imported when it is asked for."""
-    if name == "PoseEstimator":
-        from ordlib.estimator import PoseEstimator
+def reconstruct(
+    network: ReconstructionNet, keypoints: Float[Tensor, "batch joints 2"], depth: Depths
+) -> Joints3D:
+    """The root-relative pose in mm, averaged with that of the mirrored input; differentiable.
 
-        return PoseEstimator
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    Args:
+        keypoints, depth: in any unit, see `reconstruction_input`.
+    """
+    sign = keypoints.new_tensor([-1.0, 1.0, 1.0])
+    mirrored = network(keypoints[:, _FLIP] * sign[:2], depth[:, _FLIP])
+    return 500 * (network(keypoints, depth) + mirrored[:, _FLIP] * sign)
+
+
+class PoseEstimator(nn.Module):
+    """A ConvNet with the reconstruction component behind it: images to root-relative 3D joints, mm.
+
+    In evaluation mode both parts see the image and its mirror image, and the results are averaged.
+    In training mode one pass is differentiated from the pose to the pixels.
+
+    Args:
+        network: predicts 2D joints and depths.
+        reconstruction: trained on skeletons.
+        image_size: side of the crops that the ConvNet was trained on, pixels.
+
+    Raises:
+        InputError: a network that gives no 2D joints.
+    """
+
+    def __init__(
+        self, network: nn.Module, reconstruction: ReconstructionNet, image_size: int = 256
+    ) -> None:
+        super().__init__()
+        if not isinstance(network, (CoordinateNet, VolumeNet)):
+            raise InputError(
+                "network: expected a CoordinateNet or VolumeNet, which give 2D joints, found"
+                f" {type(network).__name__}"
+            )
+        self.network, self.reconstruction = network, reconstruction
+        self.image_size = image_size
+
+    def forward(self, images: Shaped[Tensor, "batch 3 height width"]) -> Joints3D:
+        """Root-relative joints in the camera frame, mm."""
+        if self.training:
+            network: Any = self.network
+            prediction = network.decode(network(images), None, images.shape[-1], 1.0)
+            return 1000 * self.reconstruction(prediction.keypoints_px, prediction.depth)
+        prediction = read(self.network, images, 1.0)
+        assert prediction.keypoints_px is not None
+        return reconstruct(self.reconstruction, prediction.keypoints_px, prediction.depth)

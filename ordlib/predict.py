@@ -24,11 +24,9 @@ from ordlib.errors import InputError
 from ordlib.experiments import Run, Setting, get_row, run
 from ordlib.experiments.components import component
 from ordlib.experiments.evaluation import lift
-from ordlib.experiments.supervision import read
 from ordlib.files import outputs_folder, outputs_root, replacing
-from ordlib.networks import ReconstructionNet, VolumeNet
+from ordlib.networks import ReconstructionNet, VolumeNet, read, reconstruct
 from ordlib.plots import prediction_figure, save_figure
-from ordlib.reconstruction import reconstruct
 from ordlib.scales import SCALES, get_scale
 from ordlib.skeleton import H36M17, mean_limb_lengths
 

@@ -1,4 +1,4 @@
-"""One training loop for all networks, on Lightning Fabric.
+"""One training loop for everything that learns, on Lightning Fabric.
 
 Everything random is a function of the seed and the step alone, so a run that was killed at any
 moment and is started again from its last checkpoint ends with the same weights as one never killed.
@@ -8,54 +8,42 @@ Under `torchrun` several processes share the batch of every step, see `distribut
 import csv
 import io
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from lightning_fabric import Fabric
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ordlib.data import MixedBatch, PoseBatch
 from ordlib.distributed import connect, share, share_statistics
 from ordlib.errors import InputError
 from ordlib.files import replacing
 
 Losses = dict[str, Tensor]
-Batch = PoseBatch | MixedBatch
+Network = TypeVar("Network", bound=nn.Module)
 LOG_POINTS = 100
 _TALK = 10
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """What the loop needs to know; the paper's values are RMSprop, 2.5e-4, batch 4 (Section 4.2).
-
-    Attributes:
-        steps: optimiser steps.
-        optimizer: `rmsprop` or `adam`.
-        learning_rate: at the start, or at the top of the schedule.
-        schedule: `constant`, or `cosine` (linear warm-up over 5% of the steps, then down to zero).
-        precision: Fabric's name, `32-true` or `bf16-mixed`.
-        checkpoint_seconds: time between checkpoints.
-        compile: have `torch.compile` make kernels for the network: minutes at the start, and sums
-            in another order, for faster steps. The CPU needs a C++ compiler for it.
-    """
+class Budget:
+    """What the loop needs to know; the paper's values are RMSprop, 2.5e-4 (Section 4.2)."""
 
     steps: int
-    optimizer: str = "rmsprop"
-    learning_rate: float = 2.5e-4
-    schedule: str = "constant"
-    precision: str = "32-true"
+    optimizer: str = "rmsprop"  # or adam
+    learning_rate: float = 2.5e-4  # at the start, or at the top of the schedule
+    schedule: str = "constant"  # or cosine: down to zero after the warm-up
+    warmup: float = 0.05  # share of the steps over which cosine rises from zero
+    precision: str = "32-true"  # Fabric's name, or bf16-mixed
     checkpoint_seconds: float = 20.0
+    # kernels of `torch.compile`: minutes at the start, sums in another order, faster steps
     compile: bool = False
 
 
@@ -67,16 +55,16 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
-def learning_rate_factor(schedule: str, step: int, steps: int) -> float:
+def learning_rate_factor(budget: Budget, step: int) -> float:
     """Factor on the learning rate at a step. Raises InputError for an unknown schedule."""
-    if schedule == "constant":
+    if budget.schedule == "constant":
         return 1.0
-    if schedule == "cosine":
-        warmup = max(1, steps // 20)
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-    raise InputError(f"schedule: expected constant or cosine, found {schedule!r}")
+    if budget.schedule != "cosine":
+        raise InputError(f"schedule: expected constant or cosine, found {budget.schedule!r}")
+    warmup = max(1, int(budget.steps * budget.warmup)) if budget.warmup else 0
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, budget.steps - warmup)))
 
 
 @contextmanager
@@ -95,88 +83,84 @@ def single_thread(device: str) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def train(
-    network: nn.Module,
-    batch_at: Callable[[int], Batch],
-    losses: Callable[[Any, Any], Losses],
-    config: TrainingConfig,
-    folder: Path,
+def fit(
+    network: Network,
+    batch_at: Callable[[int], Any],
+    loss: Callable[[Any, Any], Losses],
+    budget: Budget,
+    folder: Path | None = None,
     device: str = "cpu",
     title: str = "",
     position: int = 0,
-    identity: str = "",
-) -> nn.Module:
+) -> Network:
     """Train a network in place, or go on from the checkpoint in `folder`.
 
     Args:
-        network: any of `ordlib.networks`.
-        batch_at: the whole batch of a step, on `device`; a pure function of the step.
-        losses: from the network's output and the batch to named terms, means over the batch; their
-            sum is minimised.
-        config: budget and optimiser.
-        folder: gets `log.csv`, and `checkpoint.safetensors` while the run is under way.
+        batch_at: the whole batch of a step, on `device`; with a folder a pure function of the step.
+        loss: from the network and the batch to named terms, means over the batch; their sum is
+            minimised.
+        folder: gets `log.csv` and in the end `weights.safetensors`, and a checkpoint while the run
+            is under way; its name says what the run follows from. Without one nothing is written.
         title, position: label and line of the progress bar, which is shown on a terminal only.
-        identity: what a checkpoint must have been written for, such as a hash of a configuration.
 
     Raises:
         InputError: a checkpoint in `folder` does not fit, an unknown setting, a loss that is not
             finite (named with its step), or a batch that the processes cannot share equally.
     """
-    network, optimizer = _prepared(network, config)
-    fabric = connect(config.precision, device)
+    network, optimizer = _prepared(network, budget)
+    fabric = connect(budget.precision, device)
     if fabric.world_size > 1:
         share_statistics(network, device)
-    compiled: Any = torch.compile(network) if config.compile else network
+    compiled: Any = torch.compile(network) if budget.compile else network
     model, optimizer = fabric.setup(compiled, optimizer)
-    log = _Log(folder / "log.csv")
-    checkpoint = folder / "checkpoint.safetensors"
-    start = load_checkpoint(checkpoint, network, optimizer, log, identity)
-    _check_start(fabric, start, checkpoint)
+    log = _Log(folder, title)
+    start = load_checkpoint(folder, network, optimizer, log) if folder else 0
+    _check_start(fabric, start, folder)
     model.train()
     saved = time.monotonic()
-    hidden = None if fabric.is_global_zero else True
-    bar = tqdm(total=config.steps, initial=start, desc=title, position=position, disable=hidden)
-    for step in range(start, config.steps):
-        _set_rate(optimizer, config, step)
-        batch = share(batch_at(step), fabric.global_rank, fabric.world_size)
-        terms = losses(model(batch.images), batch)
-        optimizer.zero_grad()
-        fabric.backward(torch.stack(tuple(terms.values())).sum())
-        optimizer.step()
-        if step == config.steps - 1 or step % max(1, config.steps // LOG_POINTS) == 0:
-            log.add(step, _means(fabric, terms))
-        if _is_due(fabric, step, saved + config.checkpoint_seconds):
-            log.check(step, _means(fabric, terms))
-            if fabric.is_global_zero:
-                save_checkpoint(checkpoint, network, optimizer, step + 1, log, identity)
-            saved = time.monotonic()
-        bar.update()
-    bar.close()
-    if fabric.is_global_zero:
-        log.write()
-    return network
+    hidden = None if folder and fabric.is_global_zero else True
+    bar = tqdm(total=budget.steps, initial=start, desc=title, position=position, disable=hidden)
+    with bar, single_thread(device):
+        for step in range(start, budget.steps):
+            _set_rate(optimizer, budget, step)
+            batch = share(batch_at(step), fabric.global_rank, fabric.world_size)
+            terms = loss(model, batch)
+            optimizer.zero_grad()
+            fabric.backward(torch.stack(tuple(terms.values())).sum())
+            optimizer.step()
+            if step == budget.steps - 1 or step % max(1, budget.steps // LOG_POINTS) == 0:
+                log.add(step, _means(fabric, terms))
+            if folder and _is_due(fabric, step, saved + budget.checkpoint_seconds):
+                log.check(step, _means(fabric, terms))
+                if fabric.is_global_zero:
+                    save_checkpoint(folder, network, optimizer, step + 1, log)
+                saved = time.monotonic()
+            bar.update()
+    if folder and fabric.is_global_zero:
+        log.write(folder / "log.csv")
+        save_weights(folder, network)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    return network.eval()
 
 
-def _prepared(
-    network: nn.Module, config: TrainingConfig
-) -> tuple[nn.Module, torch.optim.Optimizer]:
-    if config.optimizer not in OPTIMIZERS:
+def _prepared(network: Network, budget: Budget) -> tuple[Network, torch.optim.Optimizer]:
+    if budget.optimizer not in OPTIMIZERS:
         known = ", ".join(OPTIMIZERS)
-        raise InputError(f"optimizer: expected one of {known}, found {config.optimizer!r}")
+        raise InputError(f"optimizer: expected one of {known}, found {budget.optimizer!r}")
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network, OPTIMIZERS[config.optimizer](network.parameters(), lr=config.learning_rate)
+    return network, OPTIMIZERS[budget.optimizer](network.parameters(), lr=budget.learning_rate)
 
 
-def _check_start(fabric: Fabric, start: int, checkpoint: Path) -> None:
+def _check_start(fabric: Any, start: int, folder: Path | None) -> None:
     first = fabric.broadcast(start)
     if first != start:
         raise InputError(
-            f"{checkpoint}: expected step {first}, which the first process found there,"
+            f"{folder}: expected step {first}, which the first process found there,"
             f" found step {start}; let all machines share one folder of results"
         )
 
 
-def _is_due(fabric: Fabric, step: int, moment: float) -> bool:
+def _is_due(fabric: Any, step: int, moment: float) -> bool:
     """Whether to write a checkpoint now; the clock of the first process decides for all."""
     due = time.monotonic() > moment
     if fabric.world_size == 1:
@@ -185,22 +169,21 @@ def _is_due(fabric: Fabric, step: int, moment: float) -> bool:
     return step % _TALK == 0 and fabric.broadcast(due)
 
 
-def _means(fabric: Fabric, terms: Losses) -> Any:
+def _means(fabric: Any, terms: Losses) -> Any:
     """The terms of the whole batch, the same in all processes."""
     return fabric.all_reduce({name: value.detach().clone() for name, value in terms.items()})
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int) -> None:
-    factor = learning_rate_factor(config.schedule, step, config.steps)
+def _set_rate(optimizer: torch.optim.Optimizer, budget: Budget, step: int) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * factor
+        group["lr"] = budget.learning_rate * learning_rate_factor(budget, step)
 
 
 class _Log:
     """Rows of `log.csv`; the file is replaced as a whole, so it is never half-written."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.rows = path, list[dict[str, str]]()
+    def __init__(self, folder: Path | None, title: str) -> None:
+        self.name, self.rows = folder.name if folder else title, list[dict[str, str]]()
 
     def check(self, step: int, terms: Losses) -> dict[str, float]:
         """The terms of a step as numbers. Raises InputError if one is not finite."""
@@ -208,7 +191,7 @@ class _Log:
         broken = [name for name, value in values.items() if not math.isfinite(value)]
         if broken:
             raise InputError(
-                f"{self.path.parent.name}: loss {', '.join(broken)} is not finite at step {step};"
+                f"{self.name}: loss {', '.join(broken)} is not finite at step {step};"
                 " expected finite values, try a smaller learning rate"
             )
         return values
@@ -226,48 +209,43 @@ class _Log:
         writer.writerows(self.rows)
         return buffer.getvalue()
 
-    def write(self) -> None:
-        with replacing(self.path) as temporary:
+    def write(self, path: Path) -> None:
+        with replacing(path) as temporary:
             temporary.write_text(self.text())
 
     def restore(self, text: str) -> None:
         self.rows = list(csv.DictReader(io.StringIO(text)))
 
 
+CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "weights.safetensors"
+
+
 def save_checkpoint(
-    path: Path,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    step: int,
-    log: _Log,
-    identity: str,
+    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, step: int, log: _Log
 ) -> None:
     """Write weights, optimiser state, step and log as one file, which replaces the last one."""
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    with replacing(path) as temporary:
-        metadata = {"step": str(step), "log": log.text(), "identity": identity}
+    with replacing(folder / CHECKPOINT) as temporary:
+        metadata = {"step": str(step), "log": log.text(), "identity": folder.name}
         save_file(tensors, temporary, metadata=metadata)
 
 
 def load_checkpoint(
-    path: Path,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    log: _Log,
-    identity: str,
+    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, log: _Log
 ) -> int:
     """Restore what `save_checkpoint` wrote and return the next step; 0 where there is no file."""
+    path = folder / CHECKPOINT
     if not path.exists():
         return 0
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             meta = file.metadata() or {}
-        if meta["identity"] != identity:
-            raise KeyError(f"that of {meta['identity']!r} in place of {identity!r}")
+        if meta["identity"] != folder.name:
+            raise KeyError(f"that of {meta['identity']!r} in place of {folder.name!r}")
         network.load_state_dict(_under("network.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in _under("optimizer.", tensors).items():
@@ -297,26 +275,31 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def save_weights(path: Path, network: nn.Module, run: str) -> None:
+def save_weights(folder: Path, network: nn.Module) -> None:
     """Write a network's weights as safetensors, with the name of the run that they belong to."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"run": run})
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary, metadata={"run": folder.name})
 
 
-def load_weights(path: Path, network: nn.Module, run: str) -> nn.Module:
-    """Read the weights of a run. Raises InputError for a file that holds anything else."""
-    if not os.path.exists(path):
+def load_weights(folder: Path, network: Network) -> Network:
+    """Read a run's weights into a network, which is then in evaluation mode.
+
+    Raises:
+        InputError: no file, or one that holds anything else.
+    """
+    path = folder / WEIGHTS
+    if not path.exists():
         raise InputError(f"{path}: expected the weights of a trained network, found no file")
     try:
         with safe_open(path, framework="pt") as file:
             owner = (file.metadata() or {}).get("run")
-            if owner != run:
-                raise RuntimeError(f"those of {owner!r} in place of {run!r}")
+            if owner != folder.name:
+                raise RuntimeError(f"those of {owner!r} in place of {folder.name!r}")
             network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
     except (SafetensorError, RuntimeError) as error:
         raise InputError(
             f"{path}: expected the weights of a {type(network).__name__} of this configuration,"
             f" found {str(error).splitlines()[0]}"
         ) from error
-    return network
+    return network.eval()

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save_file
 from scipy.spatial.transform import Rotation
 
-from ordlib import experiments, metrics, reconstruction
+from ordlib import experiments, metrics, networks
 from ordlib.datasets.npz import TRUST
 from ordlib.errors import InputError
-from ordlib.experiments import Run, Setting, ablations, published, results
+from ordlib.experiments import Run, Setting, ablations, components, published, results
 from ordlib.experiments.ablations import KEYPOINTS, ORDINAL, REC, ROWS, STUDIO, Truth
+from ordlib.experiments.components import CONFIGS
 from ordlib.experiments.evaluation import lift
-from ordlib.reconstruction import CONFIGS
 from ordlib.relations import relations_from_depth
 from ordlib.skeleton import H36M17
 from ordlib.synthetic import DOMAINS
@@ -37,7 +37,7 @@ def outputs(tmp_path_factory) -> Iterator[Path]:
 
 @pytest.fixture
 def known() -> Truth:
-    people = reconstruction.training_skeletons(SAMPLES, 0)
+    people = components.training_skeletons(SAMPLES, 0)
     relations = relations_from_depth(people.joints_mm[..., 2])
     return Truth(
         people.relative_mm,
@@ -116,7 +116,7 @@ def test_truth_and_measures_agree_with_what_evaluation_stored(outputs: Path) -> 
                 found[name], stored[name], rtol=1e-3, atol=0.02, equal_nan=True
             )
         for name in ("pck3d", "auc3d"):
-            torch.testing.assert_close(found[name], 100 * stored[name])
+            torch.testing.assert_close(found[name], stored[name])
         torch.testing.assert_close(
             found["mpjpe_given_2d"], stored["mpjpe_given_2d"], rtol=1e-3, atol=0.02
         )
@@ -261,7 +261,7 @@ def test_sources_add_up_and_change_sign_with_the_direction(known, tmp_path) -> N
     runs = made_runs(tmp_path, known, (4.0, 0.4), (2.0, 0.7), (1.0, 1.0))
     one, two = runs[STUDIO][0], runs[ORDINAL][0]
     there, back = (ablations.sources(*pair, "studio", known) for pair in ((one, two), (two, one)))
-    errors = [metrics.mpjpe(run.predictions["joints_mm"], known.joints_mm) for run in (one, two)]
+    errors = [metrics.mpjpe(run.predictions()["joints_mm"], known.joints_mm) for run in (one, two)]
     total = there["mpjpe_by_2d"] + there["mpjpe_by_depth"]
     torch.testing.assert_close(total, errors[0] - errors[1], rtol=1e-3, atol=0.2)
     for name, value in there.items():
@@ -270,7 +270,7 @@ def test_sources_add_up_and_change_sign_with_the_direction(known, tmp_path) -> N
 
 def test_shares_are_the_mean_over_both_orders(known, tmp_path) -> None:
     runs = made_runs(tmp_path, known, (4.0, 0.4), (2.0, 0.7), (1.0, 1.0))
-    one, two = (runs[row][0].predictions for row in (STUDIO, KEYPOINTS))
+    one, two = (runs[row][0].predictions() for row in (STUDIO, KEYPOINTS))
     found = ablations.sources(runs[STUDIO][0], runs[KEYPOINTS][0], "studio", known)
 
     def error(points, depth):
@@ -289,7 +289,7 @@ def test_calibration_undoes_a_wrong_scale(known, tmp_path, factor) -> None:
     floor = metrics.mpjpe(known.lifted(known.keypoints_px, known.depth_mm), known.joints_mm).mean()
     assert found["mpjpe_one_scale"].mean() <= floor * 1.02
     assert found["mpjpe_joint_scales"].mean() == pytest.approx(floor.item(), rel=0.02)
-    assert found["mpjpe_one_scale"].mean() <= run.predictions["mpjpe"].mean() + 1e-4
+    assert found["mpjpe_one_scale"].mean() <= run.predictions()["mpjpe"].mean() + 1e-4
 
 
 # Tables and verdicts
@@ -297,7 +297,7 @@ def test_calibration_undoes_a_wrong_scale(known, tmp_path, factor) -> None:
 
 def _values(known: Truth, folder: Path, domain: str, *settings) -> dict[results.Key, np.ndarray]:
     runs = made_runs(folder, known, *settings)
-    component = reconstruction.ReconstructionNet(17, CONFIGS["smoke"].width).eval()
+    component = networks.ReconstructionNet(17, CONFIGS["smoke"].width).eval()
     return ablations.collect(runs, domain, [known], [component] if domain == "studio" else [])
 
 
@@ -323,7 +323,7 @@ def test_tables_have_the_papers_rows_and_numbers(known, tmp_path) -> None:
 
 
 def test_seeds_are_stacked_with_their_own_truth(known: Truth, tmp_path: Path) -> None:
-    other = reconstruction.training_skeletons(SAMPLES, 1)
+    other = components.training_skeletons(SAMPLES, 1)
     second = Truth(other.relative_mm, other.keypoints_px, *_rest(known, other.intrinsics))
     runs: dict[str, list[Run]] = {row: [] for row in ROWS}
     for seed, truth in enumerate((known, second)):

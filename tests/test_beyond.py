@@ -33,7 +33,7 @@ def done():
 
 
 def _parameters(world, setting):
-    return [p.detach() for p in beyond.train(world, setting).parameters]
+    return [p.detach() for p in beyond.train(world, setting).parameters()]
 
 
 def _same(first, second):
@@ -46,7 +46,7 @@ def test_networks_of_all_seeds_are_networks_by_themselves():
     found = networks(points)
     for seed in range(3):
         x = 2 * points[seed].flatten(1) - 1
-        layers = [p[seed] for p in networks.parameters]
+        layers = [p[seed] for p in networks.parameters()]
         for weight, bias in zip(layers[::2], layers[1::2], strict=True):
             x = x @ weight + bias
             x = x.relu() if weight is not layers[-2] else x

@@ -12,12 +12,12 @@ from safetensors.torch import save_file
 
 from ordlib import experiments, metrics, reconstruction, synthetic
 from ordlib.errors import InputError
-from ordlib.experiments import Run, ablations, comparisons, detected, published, results
+from ordlib.experiments import Run, ablations, comparisons, components, detected, published, results
 from ordlib.experiments.ablations import Truth
 from ordlib.experiments.comparisons import BEST, HARD, MEAN, METHODS
+from ordlib.experiments.components import CONFIGS
 from ordlib.experiments.evaluation import predict
 from ordlib.networks import ReconstructionNet
-from ordlib.reconstruction import CONFIGS
 from ordlib.relations import relations_from_depth
 from ordlib.synthetic import DOMAINS
 from ordlib.synthetic.poses import H36M_ACTIONS
@@ -43,7 +43,7 @@ def detector(outputs: Path) -> Run:
 
 def known_for(number: int, seed: int = 0) -> Truth:
     """People with properties of the table's columns, some columns more often than others."""
-    people = reconstruction.training_skeletons(SAMPLES, seed)
+    people = components.training_skeletons(SAMPLES, seed)
     relations = relations_from_depth(people.joints_mm[..., 2])
     kinds = list(comparisons.groups(number).values())
     turn = np.random.default_rng(seed).permutation(SAMPLES) % (len(kinds) + 2) % len(kinds)
@@ -364,7 +364,7 @@ def test_detections_are_the_networks_own_on_training_images(detector: Run) -> No
     batch = images.batch(np.arange(len(images)))
     assert torch.equal(found.joints_mm, batch.joints_mm)
     assert torch.equal(found.intrinsics, batch.intrinsics)
-    direct, _ = predict(detector.network(), images, 1.0)
+    direct = predict(detector.network(), images, 1.0)
     assert torch.equal(found.keypoints_px, direct.keypoints_px)
     assert not torch.allclose(found.keypoints_px, batch.keypoints_px, atol=0.1)
 
@@ -401,11 +401,11 @@ def test_the_lifter_is_trained_once_and_read_again(detector: Run, monkeypatch) -
 
 def test_the_lifter_knows_no_depths_and_takes_errors_away() -> None:
     """With 2D positions as they are, lifting must beat the mean pose by far."""
-    people = reconstruction.training_skeletons(3000, 0)
+    people = components.training_skeletons(3000, 0)
     config = CONFIGS["smoke"]
     config = replace(config, width=64, steps=400, noise=detected.WITHHELD)
-    network = reconstruction.fit(people, config)
-    test = reconstruction.training_skeletons(300, 1)
+    network = components.fit_component(people, config)
+    test = components.training_skeletons(300, 1)
     lifted = detected.lift_detected(network, test.keypoints_px)
     error = metrics.mpjpe(lifted, test.relative_mm).mean()
     mean_pose = people.relative_mm.mean(0).expand_as(test.relative_mm)

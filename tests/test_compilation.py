@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 import torch
 from test_training import batch_at, small_network
+from torch import nn
 
 from ordlib.data import PoseBatch
-from ordlib.training import TrainingConfig, load_weights, save_weights, train
+from ordlib.training import Budget, fit, load_weights
 
 
 # PyTorch's compiler imports parts of PyTorch that are on their way out
@@ -19,16 +20,17 @@ from ordlib.training import TrainingConfig, load_weights, save_weights, train
 def test_compilation_changes_losses_by_rounding(
     tmp_path: Path, precision: str, tolerance: float
 ) -> None:
-    def losses(output: torch.Tensor, batch: PoseBatch) -> dict[str, torch.Tensor]:
-        return {"error": (output.float() - batch.keypoints_px[..., 0]).square().mean()}
+    def loss(network: nn.Module, batch: PoseBatch) -> dict[str, torch.Tensor]:
+        return {
+            "error": (network(batch.images).float() - batch.keypoints_px[..., 0]).square().mean()
+        }
 
     logs = []
     for compile in (False, True):
         folder = tmp_path / str(compile)
-        config = TrainingConfig(30, "adam", 1e-2, "cosine", precision, compile=compile)
-        network = train(small_network(), batch_at, losses, config, folder)
+        budget = Budget(30, "adam", 1e-2, "cosine", precision=precision, compile=compile)
+        fit(small_network(), batch_at, loss, budget, folder)
         logs.append(pd.read_csv(folder / "log.csv"))
     pd.testing.assert_frame_equal(*logs, check_exact=False, rtol=tolerance)
     # weights keep their names, so that they load without a compiler
-    save_weights(tmp_path / "weights.safetensors", network, "test")
-    load_weights(tmp_path / "weights.safetensors", small_network(), "test")
+    load_weights(folder, small_network())

@@ -14,12 +14,19 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import distributed, nn
-from train_together import STEPS, mixed_batch, random_batch, train_small
+from train_together import (
+    STEPS,
+    SharedBatchNorm,
+    mixed_batch,
+    random_batch,
+    share_statistics,
+    train_small,
+)
 
 from ordlib import distributed as devices
 from ordlib import experiments
 from ordlib.data import MixedBatch, PoseBatch
-from ordlib.distributed import SharedBatchNorm, resolve_device, share, share_statistics
+from ordlib.distributed import resolve_device, share
 from ordlib.errors import InputError
 
 SCRIPT = Path(__file__).with_name("train_together.py")
@@ -49,7 +56,7 @@ def shared_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", ["mixed", "depth"])
 def test_two_processes_learn_what_one_does(shared_run: Path, tmp_path: Path, name: str) -> None:
     """Of one global batch: the same losses, the same batch statistics, and one log."""
-    alone = train_small(name, tmp_path)
+    alone = train_small(name, tmp_path / name)
     logs = [pd.read_csv(folder / "log.csv") for folder in (alone, shared_run / name)]
     assert list(logs[0]["step"]) == list(range(STEPS))
     pd.testing.assert_frame_equal(*logs, check_exact=False, rtol=1e-5, atol=1e-5)
@@ -62,7 +69,7 @@ def test_two_processes_learn_what_one_does(shared_run: Path, tmp_path: Path, nam
 
 
 def test_single_precision_differs_by_the_order_of_sums(shared_run: Path, tmp_path: Path) -> None:
-    alone = train_small("coordinate", tmp_path, precision="32-true")
+    alone = train_small("coordinate", tmp_path / "coordinate", precision="32-true")
     logs = [pd.read_csv(folder / "log.csv") for folder in (alone, shared_run / "coordinate")]
     pd.testing.assert_frame_equal(logs[0][:1], logs[1][:1], check_exact=False, rtol=1e-5)
     # RMSprop starts with steps of one size whatever the gradient, noise included
@@ -161,7 +168,7 @@ def test_shared_batch_norm_of_one_process_is_batch_norm(alone_in_a_group, kind, 
     for layer in (usual[0], shared[0]):
         nn.init.constant_(layer.weight, 1.5)
         nn.init.constant_(layer.bias, -0.5)
-    share_statistics(shared, "cpu")
+    share_statistics(shared)
     assert isinstance(shared[0], SharedBatchNorm)
     for training in (True, True, False):
         x = torch.randn(shape) * 3 + 1
@@ -178,7 +185,7 @@ def test_shared_batch_norm_of_one_process_is_batch_norm(alone_in_a_group, kind, 
 
 def test_on_gpus_the_batch_norm_of_pytorch_is_used() -> None:
     network = nn.Sequential(nn.BatchNorm2d(3), nn.Sequential(nn.BatchNorm1d(2)))
-    share_statistics(network, "cuda:1")
+    devices.share_statistics(network, "cuda:1")
     assert isinstance(network[0], nn.SyncBatchNorm) and isinstance(network[1][0], nn.SyncBatchNorm)
 
 

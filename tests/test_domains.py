@@ -106,7 +106,7 @@ def test_a_test_set_that_comes_later_costs_no_training(data, outputs, monkeypatc
         alone.predictions("shift")
     shutil.move(away, place)
     assert not Run(get_row(FULL), smoke(again(data))).done
-    monkeypatch.setattr(runs, "train_network", None)
+    monkeypatch.setattr(runs, "fit", None)
     both = run(FULL, smoke(data))
     assert both.folder == alone.folder and both.metrics["shift"]["pck3d"] >= 0
     assert torch.equal(both.predictions()["mpjpe"], alone.predictions()["mpjpe"])
@@ -176,7 +176,7 @@ def test_the_component_learns_from_real_poses(data, outputs, monkeypatch) -> Non
     stand_in = component(Setting("smoke", device="cpu"))
     real = component(smoke(data))
     assert not torch.equal(*(next(network.parameters()) for network in (stand_in, real)))
-    monkeypatch.setattr("ordlib.reconstruction.fit", None)
+    monkeypatch.setattr("ordlib.experiments.components.fit_component", None)
     found = component(smoke(data))
     assert torch.equal(*(next(network.parameters()) for network in (found, real)))
     with pytest.raises(InputError, match=r"3D poses to learn from, found 'wild'"):

@@ -79,7 +79,7 @@ def test_the_network_of_a_run_gives_its_predictions(outputs: Path) -> None:
 
     result = run(WEAK, SMOKE)
     test_set = synthetic.load("studio", "test", "smoke", 0)
-    prediction, _ = predict(result.network(), test_set, result.scale.ranking_unit_mm)
+    prediction = predict(result.network(), test_set, result.scale.ranking_unit_mm)
     torch.testing.assert_close(prediction.depth, result.predictions()["depth"])
 
 

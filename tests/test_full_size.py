@@ -9,13 +9,12 @@ import torch
 from torch import nn
 from train_together import random_batch
 
-from ordlib import reconstruction
+from ordlib.experiments import components, supervision
+from ordlib.experiments.components import CONFIGS
 from ordlib.experiments.rows import get_row
-from ordlib.experiments.supervision import LOSSES, build
-from ordlib.networks import ReconstructionNet
-from ordlib.reconstruction import CONFIGS, fit, training_skeletons
+from ordlib.networks import ReconstructionNet, build
 from ordlib.scales import get_scale
-from ordlib.training import TrainingConfig, single_thread, train
+from ordlib.training import Budget, fit
 
 PAPER = get_scale("paper")
 
@@ -51,15 +50,9 @@ def test_one_step_of_a_convnet(row: str, tmp_path: Path) -> None:
     scale = spec.scaled("paper")
     network = build(spec.network, spec.stacks, scale, 0)
     before = copied(network)
-    config = TrainingConfig(1, scale.optimizer, scale.learning_rate, scale.schedule)
-    with single_thread("cpu"):
-        train(
-            network,
-            lambda step: random_batch(step, 1, scale),
-            lambda output, batch: LOSSES[spec.network](output, batch, spec.weak, scale),
-            config,
-            tmp_path,
-        )
+    budget = Budget(1, scale.optimizer, scale.learning_rate, scale.schedule)
+    loss = supervision.loss(spec, scale, torch.ones(16))
+    fit(network, lambda step: random_batch(step, 1, scale), loss, budget, tmp_path)
     log = pd.read_csv(tmp_path / "log.csv")
     assert len(log) == 1 and (log.drop(columns="step") > 0).all(axis=None)
     assert_all_learned(network, before)
@@ -75,7 +68,7 @@ def test_one_step_of_the_reconstruction_component(monkeypatch) -> None:
         made.append(copied(network))
         return network
 
-    monkeypatch.setattr(reconstruction, "ReconstructionNet", recording)
-    network = fit(training_skeletons(128, 0), config)
+    monkeypatch.setattr(components, "ReconstructionNet", recording)
+    network = components.fit_component(components.training_skeletons(128, 0), config)
     assert network.first[0].out_features == 1024 and len(network.units) == 2
     assert_all_learned(network, made[0])

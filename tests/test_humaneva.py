@@ -30,7 +30,7 @@ from ordlib.datasets import humaneva
 from ordlib.datasets.frames import FrameDataset
 from ordlib.datasets.humaneva_archives import RANGES, Chunk, frame_numbers
 from ordlib.errors import InputError
-from ordlib.reconstruction import skeletons_from_poses
+from ordlib.experiments.components import skeletons_from_poses
 from ordlib.skeleton import H36M17, HUMANEVA15
 from ordlib.synthetic.domains import DOMAINS
 

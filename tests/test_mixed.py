@@ -10,8 +10,9 @@ from ordlib.camera import weak_perspective
 from ordlib.data import MixedBatch
 from ordlib.errors import InputError
 from ordlib.experiments import ROWS, Run, Setting, run, runs
-from ordlib.experiments.supervision import WILD, build, mixed_volume_losses, volume_losses
+from ordlib.experiments.supervision import WILD, mixed_volume_losses, volume_losses
 from ordlib.losses import limb_loss
+from ordlib.networks import build
 from ordlib.scales import SCALES, get_scale
 from ordlib.volume import bin_centres_mm, expected_depth, marginals
 
@@ -85,7 +86,7 @@ def test_the_weak_half_has_nothing_metric(batch, kind):
 def test_training_sees_studio_and_wild_alone(outputs, monkeypatch):
     """Neither `shift` nor a test subject is even loaded before the weights are final."""
     run("table1/volume2/full", SMOKE)  # what it begins with
-    loaded, trained, load = [], runs.train_network, synthetic.load
+    loaded, trained, load = [], runs.fit, synthetic.load
 
     def recording(name, split, *sizes, **options):
         loaded.append((name, split))
@@ -96,7 +97,7 @@ def test_training_sees_studio_and_wild_alone(outputs, monkeypatch):
         assert loaded == [("studio", "train"), ("wild", "train")]
         return trained(network, batch_at, *rest)
 
-    monkeypatch.setattr(runs, "train_network", train)
+    monkeypatch.setattr(runs, "fit", train)
     monkeypatch.setattr(synthetic, "load", recording)
     result = run(ROW, SMOKE)
     assert loaded[2:] == [("studio", "train"), ("studio", "test"), ("shift", "test")]
@@ -164,13 +165,13 @@ def test_a_row_begins_with_one_of_its_own_kind():
 
 
 def test_a_mixed_network_begins_with_the_trained_one(outputs, monkeypatch):
-    trained, given = runs.train_network, []
+    trained, given = runs.fit, []
 
     def recording(network, *rest):
         given.append({name: value.clone() for name, value in network.state_dict().items()})
         return trained(network, *rest)
 
-    monkeypatch.setattr(runs, "train_network", recording)
+    monkeypatch.setattr(runs, "fit", recording)
     experiments.train([ROW], [replace(SMOKE, seed=5)], jobs=1)
     start, first = run("table1/volume2/full", replace(SMOKE, seed=5)), given[-1]
     assert len(given) == 2

@@ -255,13 +255,13 @@ def test_a_training_is_done_once(outputs, parts, monkeypatch):
 
 
 def test_it_begins_with_a_trained_network_as_mixed_networks_do(outputs, parts, monkeypatch):
-    given, train = {}, photographs.train_network
+    given, train = {}, photographs.fit
 
     def recording(network, *rest):
         given.update({name: value.clone() for name, value in network.state_dict().items()})
         return train(network, *rest)
 
-    monkeypatch.setattr(photographs, "train_network", recording)
+    monkeypatch.setattr(photographs, "fit", recording)
     photographs.train(parts[0], replace(SMOKE, seed=4))
     start = experiments.run("table1/volume2/full", replace(SMOKE, seed=4)).network().state_dict()
     assert given.keys() == start.keys()

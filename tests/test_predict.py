@@ -19,11 +19,10 @@ from ordlib.camera import project
 from ordlib.data import Picture, assumed_intrinsics, crop
 from ordlib.errors import InputError
 from ordlib.experiments import Run, Setting, get_row
-from ordlib.experiments.supervision import build
-from ordlib.networks import PoseEstimator, ReconstructionNet
+from ordlib.experiments.components import CONFIGS
+from ordlib.networks import PoseEstimator, ReconstructionNet, build
 from ordlib.plots import contact_sheet
 from ordlib.predict import COMPONENT, CONVNET, predict_files
-from ordlib.reconstruction import CONFIGS
 from ordlib.training import save_weights
 
 ROW = "table1/coordinate/full"
@@ -45,7 +44,7 @@ def finished(scale: str = "smoke", seed: int = 0) -> Run:
     """A run of the full method that has weights but was never trained."""
     run = Run(get_row(predict.ROW), Setting(scale, seed, device="cpu"))
     network = build(run.row.network, run.row.stacks, run.scale, seed)
-    save_weights(run.folder / "weights.safetensors", network, run.folder.name)
+    save_weights(run.folder, network)
     return run
 
 

@@ -7,27 +7,25 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from ordlib import networks, reconstruction, synthetic
 from ordlib.camera import project
 from ordlib.datasets import mocap
 from ordlib.errors import InputError
-from ordlib.estimator import fine_tune
-from ordlib.experiments import Setting
-from ordlib.experiments.components import component
-from ordlib.experiments.supervision import read
+from ordlib.experiments import Setting, components
+from ordlib.experiments.components import CONFIGS, component, fine_tune
 from ordlib.networks import (
     CoordinateNet,
     DepthNet,
     PoseEstimator,
     ReconstructionNet,
     VolumeNet,
+    read,
 )
-from ordlib.reconstruction import CLEAN, CONFIGS, NoiseModel, Skeletons
+from ordlib.reconstruction import CLEAN, NoiseModel, Skeletons
 from ordlib.relations import ordinal_accuracy, relations_from_depth
 from ordlib.skeleton import H36M17
-from ordlib.training import TrainingConfig
+from ordlib.training import Budget
 
 SMOKE = CONFIGS["smoke"]
 MIRROR = torch.tensor([-1.0, 1.0, 1.0])
@@ -39,13 +37,13 @@ def draws(seed: int = 0) -> torch.Generator:
 
 @pytest.fixture(scope="module")
 def skeletons() -> Skeletons:
-    return reconstruction.training_skeletons(2000, 0)
+    return components.training_skeletons(2000, 0)
 
 
 @pytest.fixture(scope="module")
 def trained(skeletons: Skeletons) -> ReconstructionNet:
     config = replace(SMOKE, width=128, steps=800, noise=CLEAN)
-    return reconstruction.fit(skeletons, config)
+    return components.fit_component(skeletons, config)
 
 
 # The input
@@ -113,7 +111,7 @@ def test_people_are_those_of_the_split() -> None:
     place = [domain.people.index(name) for name in ("S1", "S5", "S6", "S7")]
     allowed, held_out = domain.limb_lengths_mm[place], domain.limb_lengths_mm[[4]]
     for split, lengths in (("fit", allowed), ("val", held_out)):
-        joints = reconstruction.training_skeletons(60, 3, split=split).joints_mm
+        joints = components.training_skeletons(60, 3, split=split).joints_mm
         parents, children = (list(ends) for ends in zip(*H36M17.bones, strict=True))
         bones = (joints[:, children] - joints[:, parents]).norm(dim=-1)
         off = (bones[:, None] - lengths).abs().amax(-1).amin(1)
@@ -126,27 +124,25 @@ def test_people_are_those_of_the_split() -> None:
 )
 def test_nothing_is_learned_from_what_is_tested(domain, split) -> None:
     with pytest.raises(InputError, match="expected one of"):
-        reconstruction.training_skeletons(4, 0, domain=domain, split=split)
+        components.training_skeletons(4, 0, domain=domain, split=split)
 
 
 @pytest.mark.parametrize("domain", ["studio", "duo", "wild"])
 def test_every_training_domain_gives_poses(domain) -> None:
     one, same, other = (
-        reconstruction.training_skeletons(20, seed, domain=domain).joints_mm for seed in (1, 1, 2)
+        components.training_skeletons(20, seed, domain=domain).joints_mm for seed in (1, 1, 2)
     )
     assert torch.equal(one, same) and not torch.allclose(one, other)
 
 
 def test_motion_capture_is_a_source(shared_data: Path) -> None:
-    found = reconstruction.training_skeletons(
-        50, 0, motion=mocap.load(shared_data / "mocap" / "cmu")
-    )
+    found = components.training_skeletons(50, 0, motion=mocap.load(shared_data / "mocap" / "cmu"))
     assert found.joints_mm.isfinite().all() and (found.joints_mm[..., 2] > 0).all()
 
 
 def test_poses_keep_their_shape_before_random_cameras() -> None:
     poses = torch.randn(5, 17, 3, generator=draws(4)) * 300
-    made = reconstruction.skeletons_from_poses(poses, draws())
+    made = components.skeletons_from_poses(poses, draws())
     before, after = (torch.cdist(p, p) for p in (poses, made.joints_mm))
     torch.testing.assert_close(before, after, rtol=1e-3, atol=0.5)
 
@@ -194,7 +190,7 @@ def test_noise_in_the_image_has_the_size_that_was_asked_for(skeletons: Skeletons
 
 
 def test_training_beats_the_mean_pose_and_depth_helps(trained, skeletons) -> None:
-    held_out = reconstruction.training_skeletons(300, 5, split="val")
+    held_out = components.training_skeletons(300, 5, split="val")
     truth, points = held_out.relative_mm, held_out.keypoints_px
     mean = skeletons.relative_mm.mean(0).expand_as(truth)
     without = (truth - mean).norm(dim=-1).mean().item()
@@ -206,13 +202,13 @@ def test_training_beats_the_mean_pose_and_depth_helps(trained, skeletons) -> Non
 
 def test_training_depends_on_its_arguments_alone(skeletons: Skeletons) -> None:
     torch.manual_seed(1)
-    one = reconstruction.fit(skeletons, SMOKE, seed=3).state_dict()
+    one = components.fit_component(skeletons, SMOKE, seed=3).state_dict()
     torch.manual_seed(2)
     state = torch.get_rng_state()
-    two = reconstruction.fit(skeletons, SMOKE, seed=3).state_dict()
+    two = components.fit_component(skeletons, SMOKE, seed=3).state_dict()
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(one[key], two[key]) for key in one)
-    other = reconstruction.fit(skeletons, SMOKE, seed=4).state_dict()
+    other = components.fit_component(skeletons, SMOKE, seed=4).state_dict()
     assert not torch.equal(one["last.weight"], other["last.weight"])
 
 
@@ -233,14 +229,14 @@ SETTING = Setting("smoke", 3, device="cpu")
 
 def test_component_is_trained_once_and_is_that_of_fit(outputs, monkeypatch) -> None:
     found = component(SETTING)
-    expected = reconstruction.fit(reconstruction.training_skeletons(SMOKE.skeletons, 3), SMOKE, 3)
+    expected = components.fit_component(components.training_skeletons(SMOKE.skeletons, 3), SMOKE, 3)
     (folder,) = (outputs / "smoke" / "runs").glob("reconstruction-studio-seed3-*")
     assert [path.name for path in folder.iterdir()] == ["weights.safetensors"]
 
     def refuse(*_args, **_options):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(reconstruction, "fit", refuse)
+    monkeypatch.setattr(components, "fit_component", refuse)
     again = component(SETTING)
     assert not again.training
     for name, value in expected.state_dict().items():
@@ -254,7 +250,7 @@ def test_component_is_trained_once_and_is_that_of_fit(outputs, monkeypatch) -> N
 def test_component_of_another_budget_is_another_one(outputs, monkeypatch) -> None:
     component(SETTING)
     wider = {"smoke": replace(SMOKE, steps=SMOKE.steps + 1)}
-    monkeypatch.setattr(reconstruction, "CONFIGS", wider)
+    monkeypatch.setattr(components, "CONFIGS", wider)
     component(SETTING)
     assert len(list((outputs / "smoke" / "runs").glob("reconstruction-studio-seed3-*"))) == 2
 
@@ -286,7 +282,7 @@ def test_component_refuses_what_it_cannot_train(domain, message, outputs) -> Non
 @pytest.mark.parametrize("change", [{"optimizer": "sgd"}, {"schedule": "steps"}])
 def test_unknown_settings_are_refused(change, skeletons) -> None:
     with pytest.raises(InputError, match="expected"):
-        reconstruction.fit(skeletons, replace(SMOKE, **change))
+        components.fit_component(skeletons, replace(SMOKE, **change))
 
 
 # The estimator
@@ -337,43 +333,29 @@ def test_gradients_reach_the_first_layer(estimator: PoseEstimator, training: boo
     estimator.zero_grad()
 
 
-def test_photographs_give_a_pose_in_one_call(estimator, tmp_path: Path) -> None:
-    picture = Image.effect_noise((80, 60), 90).convert("RGB")
-    picture.save(tmp_path / "photo.png")
-    box = (40.0, 30.0, 32.0)
-    estimator.train()
-    pose = estimator.predict(tmp_path / "photo.png", box)
-    assert estimator.training and pose.shape == (17, 3) and not pose.requires_grad
-    torch.testing.assert_close(pose, estimator.predict(picture, box))
-    assert not torch.allclose(pose, estimator.predict(picture))
-    with pytest.raises(InputError, match="box"):
-        estimator.predict(picture, (500.0, 30.0, 32.0))
-
-
 def test_networks_without_2d_joints_are_refused(trained: ReconstructionNet) -> None:
     with pytest.raises(InputError, match="2D joints, found DepthNet"):
         PoseEstimator(DepthNet(features=16, levels=2, image_size=32), trained)
 
 
-def test_joint_fine_tuning_changes_both_parts_and_is_repeatable(skeletons, tmp_path) -> None:
+def test_joint_fine_tuning_changes_both_parts_and_is_repeatable(skeletons) -> None:
     images = synthetic.load("studio", "train", "smoke", 0)
     weights = []
-    for run in ("one", "two"):
-        component = reconstruction.fit(skeletons, SMOKE)
+    for _ in range(2):
+        component = components.fit_component(skeletons, SMOKE)
         joined = PoseEstimator(_network("volume"), component, 32)
         before = {k: v.clone() for k, v in joined.state_dict().items()}
-        config = TrainingConfig(3, optimizer="adam", learning_rate=1e-3)
-        fine_tune(joined, images, config, tmp_path / run)
+        fine_tune(joined, images, Budget(3, optimizer="adam", learning_rate=1e-3))
         after = joined.state_dict()
         for name in ("network.stem.0.weight", "reconstruction.last.weight"):
             assert not torch.equal(before[name], after[name])
         weights.append(after)
-        assert not joined.training and len([*(tmp_path / run).glob("*/log.csv")]) == 1
+        assert not joined.training
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
 
 
-def test_fine_tuning_needs_3d_truth(trained: ReconstructionNet, tmp_path: Path) -> None:
+def test_fine_tuning_needs_3d_truth(trained: ReconstructionNet) -> None:
     images = synthetic.load("wild", "train", "smoke", 0)
     joined = PoseEstimator(_network("volume"), trained, 32)
     with pytest.raises(InputError, match="joints_mm"):
-        fine_tune(joined, images, TrainingConfig(1), tmp_path)
+        fine_tune(joined, images, Budget(1))

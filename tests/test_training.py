@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,23 +15,14 @@ from torch import nn
 
 from ordlib.data import PoseBatch
 from ordlib.errors import InputError
-from ordlib.training import (
-    TrainingConfig,
-    learning_rate_factor,
-    load_weights,
-    save_weights,
-    train,
-)
+from ordlib.training import Budget, fit, learning_rate_factor, load_weights, save_weights
 
 SCRIPT = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import test_training as t
-from ordlib.training import save_weights
-folder = Path(sys.argv[1])
-network = t.train_small(folder, steps=60, pause=0.03, checkpoint_seconds=0.0)
-save_weights(folder / "weights.safetensors", network, "test")
+t.train_small(Path(sys.argv[1]), steps=60, pause=0.03, checkpoint_seconds=0.0)
 """
 
 
@@ -64,12 +56,18 @@ def train_small(
     optimizer: str = "adam",
     precision: str = "32-true",
 ) -> nn.Module:
-    def losses(output: torch.Tensor, batch: PoseBatch) -> dict[str, torch.Tensor]:
+    def loss(network: nn.Module, batch: PoseBatch) -> dict[str, torch.Tensor]:
         time.sleep(pause)
-        return {"error": (output.float() - batch.keypoints_px[..., 0]).square().mean()}
+        return {
+            "error": (network(batch.images).float() - batch.keypoints_px[..., 0]).square().mean()
+        }
 
-    config = TrainingConfig(steps, optimizer, 1e-2, "cosine", precision, checkpoint_seconds)
-    return train(small_network(), batch_at, losses, config, folder)
+    config = Budget(
+        *(steps, optimizer, 1e-2, "cosine"),
+        precision=precision,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    return fit(small_network(), batch_at, loss, config, folder)
 
 
 def assert_same_weights(first: nn.Module, second: nn.Module) -> None:
@@ -99,12 +97,14 @@ def test_going_on_from_a_checkpoint_changes_nothing(tmp_path: Path, optimizer: s
             raise KeyboardInterrupt
         return batch_at(step)
 
-    def losses(output: torch.Tensor, batch: PoseBatch) -> dict[str, torch.Tensor]:
-        return {"error": (output.float() - batch.keypoints_px[..., 0]).square().mean()}
+    def loss(network: nn.Module, batch: PoseBatch) -> dict[str, torch.Tensor]:
+        return {
+            "error": (network(batch.images).float() - batch.keypoints_px[..., 0]).square().mean()
+        }
 
-    config = TrainingConfig(30, optimizer, 1e-2, "cosine", checkpoint_seconds=0.0)
+    config = Budget(30, optimizer, 1e-2, "cosine", checkpoint_seconds=0.0)
     with pytest.raises(KeyboardInterrupt):
-        train(small_network(), stop, losses, config, tmp_path / "parts")
+        fit(small_network(), stop, loss, config, tmp_path / "parts")
     assert (tmp_path / "parts" / "checkpoint.safetensors").exists()
     parts = train_small(tmp_path / "parts", optimizer=optimizer)
     assert_same_weights(whole, parts)
@@ -138,9 +138,7 @@ def test_killed_at_any_moment_ends_with_the_same_weights(tmp_path: Path) -> None
             load_file(checkpoint)
     assert kills >= 2, "the run ended before it could be killed"
     assert process.returncode == 0
-    assert_same_weights(
-        whole, load_weights(folder / "weights.safetensors", small_network(), "test")
-    )
+    assert_same_weights(whole, load_weights(folder, small_network()))
 
 
 def test_bf16_trains_close_to_fp32(tmp_path: Path) -> None:
@@ -152,52 +150,58 @@ def test_bf16_trains_close_to_fp32(tmp_path: Path) -> None:
 
 
 def test_schedules() -> None:
-    factors = [learning_rate_factor("cosine", step, 100) for step in range(100)]
+    cosine = Budget(100, schedule="cosine")
+    factors = [learning_rate_factor(cosine, step) for step in range(100)]
     assert factors[0] == pytest.approx(0.2) and max(factors) == 1.0 and factors[-1] < 1e-3
-    assert learning_rate_factor("constant", 50, 100) == 1.0
+    assert learning_rate_factor(Budget(100), 50) == 1.0
+    assert learning_rate_factor(replace(cosine, warmup=0.0), 0) == 1.0
     with pytest.raises(InputError, match="schedule: expected constant or cosine, found 'step'"):
-        learning_rate_factor("step", 0, 10)
+        learning_rate_factor(Budget(10, schedule="step"), 0)
 
 
 def test_bad_settings_and_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="optimizer: expected one of rmsprop, adam, found 'sgd'"):
         train_small(tmp_path, optimizer="sgd")
-    other = nn.Sequential(nn.Linear(2, 2))
-    save_weights(tmp_path / "weights.safetensors", other, "test")
+    save_weights(tmp_path / "test", nn.Sequential(nn.Linear(2, 2)))
     with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights"):
-        load_weights(tmp_path / "weights.safetensors", small_network(), "test")
-    save_weights(tmp_path / "weights.safetensors", small_network(), "another run")
-    with pytest.raises(InputError, match="found those of 'another run' in place of 'test'"):
-        load_weights(tmp_path / "weights.safetensors", small_network(), "test")
+        load_weights(tmp_path / "test", small_network())
+    save_weights(tmp_path / "another run", small_network())
+    (tmp_path / "another run").rename(tmp_path / "moved")
+    with pytest.raises(InputError, match="found those of 'another run' in place of 'moved'"):
+        load_weights(tmp_path / "moved", small_network())
     with pytest.raises(InputError, match="found no file"):
-        load_weights(tmp_path / "absent.safetensors", small_network(), "test")
+        load_weights(tmp_path / "absent", small_network())
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
-    def losses(output: torch.Tensor, batch: PoseBatch) -> dict[str, torch.Tensor]:
-        return {"error": output.square().mean()}
+    def loss(network: nn.Module, batch: PoseBatch) -> dict[str, torch.Tensor]:
+        return {"error": network(batch.images).square().mean()}
 
     def stop(step: int) -> PoseBatch:
         if step == 3:
             raise KeyboardInterrupt
         return batch_at(step)
 
-    config = TrainingConfig(5, checkpoint_seconds=0.0)
+    config = Budget(5, checkpoint_seconds=0.0)
     with pytest.raises(KeyboardInterrupt):
-        train(small_network(), stop, losses, config, tmp_path, identity="mine")
+        fit(small_network(), stop, loss, config, tmp_path / "mine")
+    (tmp_path / "mine").rename(tmp_path / "yours")
     with pytest.raises(InputError, match="that of 'mine' in place of 'yours'"):
-        train(small_network(), batch_at, losses, config, tmp_path, identity="yours")
+        fit(small_network(), batch_at, loss, config, tmp_path / "yours")
 
 
 def test_a_loss_that_is_not_finite_never_reaches_a_checkpoint(tmp_path: Path) -> None:
-    def losses(output: torch.Tensor, batch: PoseBatch) -> dict[str, torch.Tensor]:
+    def loss(network: nn.Module, batch: PoseBatch) -> dict[str, torch.Tensor]:
         calls.append(None)
-        return {"error": output.square().mean() * (float("nan") if len(calls) == 4 else 1.0)}
+        return {
+            "error": network(batch.images).square().mean()
+            * (float("nan") if len(calls) == 4 else 1.0)
+        }
 
     calls: list[None] = []
-    config = TrainingConfig(1000, checkpoint_seconds=0.0)
+    config = Budget(1000, checkpoint_seconds=0.0)
     with pytest.raises(InputError, match="loss error is not finite at step 3"):
-        train(small_network(), batch_at, losses, config, tmp_path)
+        fit(small_network(), batch_at, loss, config, tmp_path)
     tensors = load_file(tmp_path / "checkpoint.safetensors")
     assert all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point())
 
@@ -210,11 +214,11 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
-    def losses(output: torch.Tensor, batch: PoseBatch) -> dict[str, torch.Tensor]:
-        return {"error": output.mean() * float("nan")}
+    def loss(network: nn.Module, batch: PoseBatch) -> dict[str, torch.Tensor]:
+        return {"error": network(batch.images).mean() * float("nan")}
 
     with pytest.raises(InputError, match="loss error is not finite at step 0"):
-        train(small_network(), batch_at, losses, TrainingConfig(5), tmp_path / "run")
+        fit(small_network(), batch_at, loss, Budget(5), tmp_path / "run")
 
 
 def test_a_full_disk_is_one_message_and_leaves_nothing(tmp_path: Path) -> None:
@@ -228,7 +232,7 @@ from ordlib.training import save_weights
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    save_weights(Path(sys.argv[1]) / "weights.safetensors", nn.Linear(100, 100), "test")
+    save_weights(Path(sys.argv[1]), nn.Linear(100, 100))
 except InputError as error:
     print(error)
 """

@@ -7,29 +7,21 @@ tell the two apart.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int8
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from ordlib import metrics, synthetic
-from ordlib.datasets.frames import FrameDataset
-from ordlib.errors import InputError
+from ordlib import metrics
 from ordlib.experiments import Run, published
-from ordlib.experiments import roles as domains
-from ordlib.experiments.evaluation import lift, oracle_scale
+from ordlib.experiments.evaluation import Truth, measure, oracle_scale
 from ordlib.experiments.results import COLUMNS, Key, Statement, mean_interval, over, weigh
 from ordlib.networks import ReconstructionNet
 from ordlib.reconstruction import reconstruct
-from ordlib.relations import ordinal_accuracy
-from ordlib.skeleton import H36M17
 
 STUDIO, KEYPOINTS, ORDINAL = published.table(3)["row"]
 """Rows of Table 3 and the first three of Table 2; each adds supervision to the one before."""
@@ -65,110 +57,9 @@ and the first two of Table 3."""
 _FACTORS = (0.25, 4.0)  # one scale for all depths is sought between these
 
 
-@dataclass(frozen=True)
-class Truth:
-    """What is known of a run's test images, without the images.
-
-    Attributes:
-        joints_mm: camera frame, relative to the root.
-        keypoints_px, relations, annotated, intrinsics: see `sample.PoseBatch`.
-        limb_lengths_mm: means over training people.
-        meta: arrays with a value a sample, such as `subject`, `action` and `part`.
-        scored: joints that errors in mm are means over; None means all.
-    """
-
-    joints_mm: Float[Tensor, "samples joints 3"]
-    keypoints_px: Float[Tensor, "samples joints 2"]
-    relations: Int8[Tensor, "samples joints joints"]
-    annotated: Bool[Tensor, "samples joints joints"]
-    intrinsics: Float[Tensor, "samples 3 3"]
-    limb_lengths_mm: Float[Tensor, " bones"]
-    meta: Mapping[str, np.ndarray] = field(default_factory=dict)
-    scored: Bool[Tensor, "samples joints"] | None = None
-
-    @cached_property
-    def depth_mm(self) -> Float[Tensor, "samples joints"]:
-        """Depths relative to the root."""
-        return self.joints_mm[..., 2]
-
-    def lifted(
-        self,
-        keypoints_px: Float[Tensor, "samples joints 2"],
-        depth_mm: Float[Tensor, "samples joints"],
-    ) -> Float[Tensor, "samples joints 3"]:
-        """A pose from any 2D positions and any root-relative depths, by the usual protocol."""
-        return lift(keypoints_px, depth_mm, self.intrinsics, self.limb_lengths_mm)
-
-
 def truth(run: Run, domain: str) -> Truth:
-    """The truth of a run's test images in a domain.
-
-    Raises:
-        InputError: a domain that the run is not evaluated on, or without 3D truth.
-    """
-    splits = run.tests
-    if domain not in splits or not synthetic.DOMAINS[domain].metric:
-        raise InputError(
-            f"domain: expected one with 3D truth that {run.row.id} is evaluated on, found"
-            f" {domain!r}"
-        )
-    dataset = run.setting.load(domain, splits[domain])
-    # in parts: the images come along, and at full size they would fill the memory
-    parts = np.array_split(np.arange(len(dataset)), -(-len(dataset) // 256))
-    names = ("joints_mm", "keypoints_px", "relations", "annotated", "intrinsics")
-    columns: dict[str, list[Tensor]] = {name: [] for name in names}
-    metas = []
-    for part in parts:
-        batch = domains.labels(dataset, part)
-        metas.append(batch.meta)
-        for name, column in columns.items():
-            column.append(getattr(batch, name))
-    whole = {name: torch.cat(column) for name, column in columns.items()}
-    joints = whole.pop("joints_mm")
-    return Truth(
-        joints - joints[:, H36M17.root, None],
-        **whole,
-        limb_lengths_mm=dataset.limb_lengths_mm,
-        meta={key: np.concatenate([meta[key] for meta in metas]) for key in metas[0]},
-        scored=dataset.scored if isinstance(dataset, FrameDataset) else None,
-    )
-
-
-def measure(pose_mm: Float[Tensor, "samples joints 3"], known: Truth) -> dict[str, Tensor]:
-    """Errors of root-relative poses, one value a sample.
-
-    `mpjpe`, `reconstruction_error`, `plane_error` (mean distance in x and y) and `depth_error` in
-    mm, over the joints of `Truth.scored`, also those that the best similarity aligns; `pck3d` and
-    `auc3d` in percent, over the 14 joints of their protocol; `ordinal_accuracy` as a fraction.
-    """
-    target, over_scored = known.joints_mm, partial(_over_scored, scored=known.scored)
-    plane, plane_target = pose_mm[..., :2], target[..., :2]
-    return {
-        "mpjpe": over_scored(metrics.mpjpe, pose_mm, target),
-        "reconstruction_error": over_scored(metrics.reconstruction_error, pose_mm, target),
-        "plane_error": over_scored(metrics.keypoint_error_px, plane, plane_target),
-        "depth_error": over_scored(metrics.depth_error, pose_mm[..., 2], known.depth_mm),
-        "pck3d": 100 * metrics.pck3d(pose_mm, target),
-        "auc3d": 100 * metrics.auc3d(pose_mm, target),
-        "ordinal_accuracy": ordinal_accuracy(pose_mm[..., 2], known.relations, known.annotated),
-    }
-
-
-def _over_scored(
-    metric: Callable[[Tensor, Tensor], Tensor],
-    pose: Tensor,
-    target: Tensor,
-    scored: Bool[Tensor, "samples joints"] | None,
-) -> Float[Tensor, " samples"]:
-    """A metric over the joints that count in each sample; nan where its root does not."""
-    if scored is None or scored.all():
-        return metric(pose, target)
-    found = torch.full((len(pose),), torch.nan)
-    for joints in scored.unique(dim=0):
-        if joints[H36M17.root]:
-            rows = (scored == joints).all(-1)
-            found[rows] = metric(pose[rows][:, joints], target[rows][:, joints])
-    return found
+    """The truth of a run's test images in a domain, see `Run.truth`."""
+    return run.truth(domain)
 
 
 def convnet(run: Run, domain: str, known: Truth) -> dict[str, Tensor]:

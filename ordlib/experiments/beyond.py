@@ -9,7 +9,7 @@ matrix product. Settings of one seed share all their draws, so that their differ
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from operator import itemgetter
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int8, Int64
 from scipy import stats
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from ordlib import metrics, synthetic
 from ordlib.annotation import PERSON, Annotations, Knowledge, annotate
@@ -29,15 +29,18 @@ from ordlib.likelihoods import listwise_loss, tie_likelihood_loss
 from ordlib.losses import limb_loss, ranking_loss
 from ordlib.relations import ordinal_accuracy, relations_from_depth
 from ordlib.skeleton import H36M17, LSP14_IN_H36M17
+from ordlib.training import Budget, Losses, fit
 
 NOISE = 0.02
 """Standard deviation of the 2D joints that a network gets, in x and y, of the crop's side."""
 
-HIDDEN, HALF_BATCH, LEARNING_RATE, FULL_UNIT_MM = 128, 64, 3e-3, 125.0
+HIDDEN, HALF_BATCH, FULL_UNIT_MM = 128, 64, 125.0
 """Errors of the last count 1 in the squared error on `studio`."""
 
 Networks = Callable[[Tensor], Tensor]
 """From 2D joints (S, P, 17, 2) to relative depths (S, P, 17) in mm, one network a seed."""
+Index = tuple[Tensor, Tensor]
+BUDGET = partial(Budget, optimizer="adam", learning_rate=3e-3, schedule="cosine", warmup=0.0)
 _JOINTS = list(LSP14_IN_H36M17)
 
 
@@ -233,55 +236,57 @@ def labels(world: World, setting: Study) -> Labels:
     return said.each(lambda part: part.unflatten(0, (world.size.seeds, -1)))
 
 
-class Lifters:
+class Lifters(nn.Module):
     """One perceptron for each seed, as in `lifting`, initialised like `torch.nn.Linear`."""
 
     def __init__(self, seeds: int, generator: Generator) -> None:
+        super().__init__()
         sizes = (2 * len(H36M17), HIDDEN, HIDDEN, len(H36M17))
-        self.parameters: list[Tensor] = []
+        self.layers = nn.ParameterList()
         for inputs, outputs in pairwise(sizes):
             for shape in ((seeds, inputs, outputs), (seeds, 1, outputs)):
                 drawn = 2 * torch.rand(shape, generator=generator) - 1
-                self.parameters.append((drawn / inputs**0.5).requires_grad_())
+                self.layers.append(nn.Parameter(drawn / inputs**0.5))
 
-    def __call__(
+    def forward(
         self, keypoints: Float[Tensor, "seeds people 17 2"]
     ) -> Float[Tensor, "seeds people 17"]:
         """Depths relative to the pelvis, mm."""
         x = (2 * keypoints - 1).flatten(2)
-        for layer in range(0, len(self.parameters), 2):
+        for layer in range(0, len(self.layers), 2):
             x = x.relu() if layer else x
-            x = torch.baddbmm(self.parameters[layer + 1], x, self.parameters[layer])
+            x = torch.baddbmm(self.layers[layer + 1], x, self.layers[layer])
         return 1000 * (x - x[..., H36M17.root, None])
 
 
-def train(world: World, setting: Study) -> Lifters:
+def train(world: World, study: Study) -> Lifters:
     """Networks of all seeds, by Adam with a cosine schedule; half of each batch is of `wild`."""
     size, draws = world.size, Generator().manual_seed(world.seed)
     networks = Lifters(size.seeds, draws)
-    optimizer = torch.optim.Adam(networks.parameters, lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, size.steps)
-    said = labels(world, setting) if setting.loss else None
+    said = labels(world, study) if study.loss else None
     lengths, target = world.limb_lengths_mm, world.studio.depth_mm
     seeds = torch.arange(size.seeds)[:, None]
-    for _ in range(size.steps):
+
+    def batch_at(step: int) -> tuple[Tensor, Index, Index]:
         share = torch.rand(2, size.seeds, HALF_BATCH, generator=draws)
         first = seeds, (share[0] * size.people).long()
-        second = seeds, (share[1] * setting.images * size.people).long()
+        second = seeds, (share[1] * study.images * size.people).long()
         clean = torch.cat([world.studio.keypoints[first], world.wild.keypoints[second]], 1)
-        depth = networks(clean + NOISE * torch.randn(clean.shape, generator=draws))
-        full, weak = depth.split(HALF_BATCH, 1)
-        loss = ((full - target[first]) / FULL_UNIT_MM).square().sum() / HALF_BATCH
+        return clean + NOISE * torch.randn(clean.shape, generator=draws), first, second
+
+    def loss(networks: Networks, batch: tuple[Tensor, Index, Index]) -> Losses:
+        seen, first, second = batch
+        full, weak = networks(seen).split(HALF_BATCH, 1)
+        terms = {"full": ((full - target[first]) / FULL_UNIT_MM).square().sum() / HALF_BATCH}
         if said is not None:
-            part = said.each(itemgetter(second))
-            loss = loss + setting.weight * setting.images * _ordinal(weak, part, setting)
-        if setting.limb_weight:
-            loss = loss + setting.limb_weight * _limbs(weak, world.wild.keypoints[second], lengths)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return networks
+            ordinal = _ordinal(weak, said.each(itemgetter(second)), study)
+            terms["ordinal"] = study.weight * study.images * ordinal
+        if study.limb_weight:
+            limbs = _limbs(weak, world.wild.keypoints[second], lengths)
+            terms["limbs"] = study.limb_weight * limbs
+        return terms
+
+    return fit(networks, batch_at, loss, BUDGET(size.steps))
 
 
 def _ordinal(depth_mm: Tensor, said: Labels, setting: Study) -> Tensor:

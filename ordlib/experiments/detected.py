@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from ordlib.data import PoseDataset
 from ordlib.experiments import Run
+from ordlib.experiments.components import CONFIGS, fit_component
 from ordlib.experiments.evaluation import predict
 from ordlib.files import VERSION, digest, kept
-from ordlib.networks import ReconstructionNet
-from ordlib.reconstruction import CLEAN, CONFIGS, Skeletons, fit, reconstruct
-from ordlib.skeleton import H36M17
+from ordlib.networks import ReconstructionNet, reconstruct
+from ordlib.reconstruction import CLEAN, Skeletons
 from ordlib.training import load_weights, save_weights, single_thread
 
 IMAGES = 10_000
@@ -35,10 +35,10 @@ def detections(network: nn.Module, dataset: PoseDataset, device: str = "cpu") ->
         dataset: with 3D truth; `IMAGES` of its images, evenly spread, or all.
     """
     count = min(IMAGES, len(dataset))
-    chosen = np.linspace(0, len(dataset) - 1, count).round().astype(int)
-    found, labels = predict(network, dataset, 1.0, device, np.unique(chosen))
-    assert found.keypoints_px is not None and labels.joints_mm is not None
-    return Skeletons(labels.joints_mm, found.keypoints_px, labels.intrinsics)
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int))
+    keypoints, labels = predict(network, dataset, 1.0, device, chosen).keypoints_px, dataset.labels
+    assert keypoints is not None and labels.joints_mm is not None
+    return Skeletons(labels.joints_mm[chosen], keypoints, labels.intrinsics[chosen])
 
 
 def lifter(run: Run) -> ReconstructionNet:
@@ -57,17 +57,13 @@ def lifter(run: Run) -> ReconstructionNet:
     config = replace(CONFIGS[setting.scale], noise=WITHHELD)
     key = digest([run.folder.name, asdict(config), IMAGES, VERSION])
     folder = run.folder.with_name(f"lifting-{run.row.home}-seed{setting.seed}-{key}")
-    path = folder / "weights.safetensors"
     with kept(folder) as missing:
         if missing:
+            images = setting.load(run.row.home, run.row.train_split)
             with single_thread(setting.device):
-                images = setting.load(run.row.home, run.row.train_split)
                 poses = detections(run.network().to(setting.device), images, setting.device)
-                trained = fit(poses, config, setting.seed, setting.device)
-            save_weights(path, trained, folder.name)
-    network = ReconstructionNet(len(H36M17), config.width, dropout=config.dropout)
-    load_weights(path, network, folder.name)
-    return network.eval()
+            save_weights(folder, fit_component(poses, config, setting.seed, setting.device))
+    return load_weights(folder, ReconstructionNet(width=config.width, dropout=config.dropout))
 
 
 @torch.no_grad()

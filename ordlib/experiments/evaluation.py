@@ -1,4 +1,4 @@
-"""From a trained network to millimetres and errors, by the protocol of the design.
+"""From a trained network to millimetres and errors: the one place where a pose is measured.
 
 Evaluation uses no 3D ground truth of the image: the depth of the root comes from the mean limb
 lengths of the training skeletons, as in the third mode of the evaluation of [32], and so does the
@@ -7,46 +7,112 @@ is reported beside it.
 """
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int8
 from torch import Tensor, nn
 
 from ordlib import metrics
 from ordlib.camera import backproject, depth_scale, root_depth
-from ordlib.data import PoseDataset
-from ordlib.experiments.supervision import Prediction, read
+from ordlib.data import PoseDataset, take
+from ordlib.errors import InputError
+from ordlib.networks import Prediction, read
 from ordlib.relations import ordinal_accuracy
 from ordlib.scales import Scale
+from ordlib.shapes import (
+    Bones,
+    Depths,
+    Intrinsics,
+    Joints2D,
+    Joints3D,
+    Mask,
+    Pairs,
+    PerSample,
+    Relations,
+)
 from ordlib.skeleton import H36M17
 
 SCALE_IMAGES = 512
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Predictions on a data set in mm, root-relative, and one value of each metric per sample."""
+class Truth:
+    """What is known of test images, without the images."""
 
-    joints_mm: Float[Tensor, "samples joints 3"]
-    keypoints_px: Float[Tensor, "samples joints 2"]
-    depth: Float[Tensor, "samples joints"]
-    scale_mm: float
-    oracle_scale_mm: float
-    per_sample: dict[str, Float[Tensor, " samples"]]
+    joints_mm: Joints3D  # relative to the root
+    keypoints_px: Joints2D
+    relations: Relations
+    annotated: Pairs
+    intrinsics: Intrinsics
+    limb_lengths_mm: Bones  # means over training people
+    meta: Mapping[str, np.ndarray] = field(default_factory=dict)  # subject, action, part, ...
+    scored: Mask | None = None  # joints that errors in mm are means over; all of them where None
+
+    @cached_property
+    def depth_mm(self) -> Depths:
+        """Depths relative to the root."""
+        return self.joints_mm[..., 2]
+
+    def lifted(self, keypoints_px: Joints2D, depth_mm: Depths) -> Joints3D:
+        """A pose from any 2D positions and any root-relative depths, by the usual protocol."""
+        return lift(keypoints_px, depth_mm, self.intrinsics, self.limb_lengths_mm)
 
 
-@dataclass(frozen=True)
-class Labels:
-    """What evaluation needs to know of a data set, without its images."""
+def truth(dataset: PoseDataset) -> Truth:
+    """What is known of a data set. Raises InputError for one without 3D truth."""
+    labels = dataset.labels
+    if labels.joints_mm is None or labels.relations is None or labels.annotated is None:
+        raise InputError(f"{dataset.name}: expected 3D truth, found none in {dataset.split}")
+    return Truth(
+        labels.joints_mm - labels.joints_mm[:, H36M17.root, None],
+        labels.keypoints_px,
+        labels.relations,
+        labels.annotated,
+        labels.intrinsics,
+        dataset.limb_lengths_mm,
+        labels.meta,
+        dataset.scored,
+    )
 
-    keypoints_px: Float[Tensor, "samples joints 2"]
-    visible: Bool[Tensor, "samples joints"]
-    intrinsics: Float[Tensor, "samples 3 3"]
-    joints_mm: Float[Tensor, "samples joints 3"] | None
-    relations: Int8[Tensor, "samples joints joints"] | None
-    annotated: Bool[Tensor, "samples joints joints"] | None
+
+def measure(pose_mm: Joints3D, known: Truth) -> dict[str, PerSample]:
+    """Errors of root-relative poses, one value a sample.
+
+    `mpjpe`, `reconstruction_error`, `plane_error` (mean distance in x and y) and `depth_error` in
+    mm, over the joints of `Truth.scored`, also those that the best similarity aligns; `pck3d` and
+    `auc3d` in percent, over the 14 joints of their protocol; `ordinal_accuracy` as a fraction.
+    """
+    target, over_scored = known.joints_mm, partial(_over_scored, scored=known.scored)
+    plane, plane_target = pose_mm[..., :2], target[..., :2]
+    return {
+        "mpjpe": over_scored(metrics.mpjpe, pose_mm, target),
+        "reconstruction_error": over_scored(metrics.reconstruction_error, pose_mm, target),
+        "plane_error": over_scored(metrics.keypoint_error_px, plane, plane_target),
+        "depth_error": over_scored(metrics.depth_error, pose_mm[..., 2], known.depth_mm),
+        "pck3d": 100 * metrics.pck3d(pose_mm, target),
+        "auc3d": 100 * metrics.auc3d(pose_mm, target),
+        "ordinal_accuracy": ordinal_accuracy(pose_mm[..., 2], known.relations, known.annotated),
+    }
+
+
+def _over_scored(
+    metric: Callable[[Tensor, Tensor], Tensor],
+    pose: Tensor,
+    target: Tensor,
+    scored: Mask | None,
+) -> PerSample:
+    """A metric over the joints that count in each sample; nan where its root does not."""
+    if scored is None or scored.all():
+        return metric(pose, target)
+    errors = torch.full((len(pose),), torch.nan)
+    for joints in scored.unique(dim=0):
+        if joints[H36M17.root]:
+            rows = (scored == joints).all(-1)
+            errors[rows] = metric(pose[rows][:, joints], target[rows][:, joints])
+    return errors
 
 
 @torch.no_grad()
@@ -56,27 +122,22 @@ def predict(
     unit_mm: float,
     device: str = "cpu",
     indices: np.ndarray | None = None,
-) -> tuple[Prediction, Labels]:
-    """Root-relative predictions with flip averaging on a data set (or part of it), and its labels.
+) -> Prediction:
+    """Root-relative predictions with flip averaging on a data set, or part of it.
 
     Depth-only networks take the 2D positions from the annotation.
     """
     network.eval()
     chosen = np.arange(len(dataset)) if indices is None else indices
-    points, depths, labels = [], [], []
+    points, depths = [], []
     for part in np.array_split(chosen, max(1, len(chosen) // 64)):
         batch = dataset.batch(part)
         prediction = read(network, batch.images.to(device), unit_mm)
         keypoints = prediction.keypoints_px
         points.append(batch.keypoints_px if keypoints is None else keypoints.float().cpu())
         depths.append(prediction.depth.float().cpu())
-        labels.append([getattr(batch, field.name) for field in fields(Labels)])
     depth = torch.cat(depths)
-    columns = (None if c[0] is None else torch.cat(c) for c in zip(*labels, strict=True))
-    return (
-        Prediction(torch.cat(points), depth - depth[:, H36M17.root, None]),
-        Labels(*columns),  # type: ignore[arg-type]
-    )
+    return Prediction(torch.cat(points), depth - depth[:, H36M17.root, None])
 
 
 def fit_scale(
@@ -88,29 +149,39 @@ def fit_scale(
     networks): no 3D ground truth.
     """
     spread = np.linspace(0, len(dataset) - 1, min(SCALE_IMAGES, len(dataset))).astype(int)
-    prediction, labels = predict(network, dataset, unit_mm, device, np.unique(spread))
+    chosen = np.unique(spread)
+    prediction = predict(network, dataset, unit_mm, device, chosen)
     assert prediction.keypoints_px is not None
+    cameras = take(dataset.labels, chosen).intrinsics
     lengths = dataset.limb_lengths_mm
-    return float(depth_scale(prediction.keypoints_px, prediction.depth, labels.intrinsics, lengths))
+    return float(depth_scale(prediction.keypoints_px, prediction.depth, cameras, lengths))
 
 
 def lift(
-    keypoints_px: Float[Tensor, "batch joints 2"],
-    relative_depth_mm: Float[Tensor, "batch joints"],
-    intrinsics: Float[Tensor, "batch 3 3"],
-    limb_lengths_mm: Float[Tensor, " bones"],
-) -> Float[Tensor, "batch joints 3"]:
+    keypoints_px: Joints2D,
+    relative_depth_mm: Depths,
+    intrinsics: Intrinsics,
+    limb_lengths_mm: Bones,
+) -> Joints3D:
     """2D joints and root-relative depths to root-relative 3D joints, mm (third mode of [32])."""
     root = root_depth(keypoints_px, relative_depth_mm, intrinsics, limb_lengths_mm)
     joints = backproject(keypoints_px, root[:, None] + relative_depth_mm, intrinsics)
     return joints - joints[:, H36M17.root, None]
 
 
-def oracle_scale(
-    depth: Float[Tensor, "samples joints"], truth_mm: Float[Tensor, "samples joints"]
-) -> float:
+def oracle_scale(depth: Depths, truth_mm: Depths) -> float:
     """The scale that fits the true root-relative depths best in the least squares sense."""
     return float((depth * truth_mm).sum() / depth.square().sum().clamp_min(1e-12))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions on a data set, root-relative, and one value of each metric per sample."""
+
+    tensors: dict[str, Tensor]  # joints_mm, keypoints_px, and depth in units
+    scale_mm: float  # of a unit of depth
+    oracle_scale_mm: float
+    per_sample: dict[str, PerSample]
 
 
 def evaluate(
@@ -124,40 +195,29 @@ def evaluate(
     """All metrics of a network on a data set.
 
     Metrics, one value a sample: `ordinal_accuracy` as a fraction and `keypoint_error` in percent of
-    the crop's side, over the joints whose position is annotated. With 3D ground truth also `mpjpe`,
-    `mpjpe_oracle_scale`, `mpjpe_given_2d` (2D from the annotation) and `reconstruction_error` in
-    mm, `pck3d` and `auc3d` as fractions, `depth_error` in mm (mean absolute root-relative).
+    the crop's side, over the joints whose position is annotated. With 3D ground truth also the
+    others of `measure`, and `mpjpe_oracle_scale` and `mpjpe_given_2d` (2D from the annotation).
     """
-    unit_mm = scale.ranking_unit_mm
-    prediction, labels = predict(network, test_set, unit_mm, device)
-    points, depth, relations = prediction.keypoints_px, prediction.depth, labels.relations
-    assert points is not None and relations is not None
+    unit_mm, labels, lengths = scale.ranking_unit_mm, test_set.labels, test_set.limb_lengths_mm
+    prediction = predict(network, test_set, unit_mm, device)
+    points, depth = prediction.keypoints_px, prediction.depth
+    assert points is not None and labels.relations is not None
     scale_mm = fit_scale(network, train_set, unit_mm, device) if weak else unit_mm
+    pose, oracle = lift(points, depth * scale_mm, labels.intrinsics, lengths), math.nan
+    if labels.joints_mm is None:
+        per_sample = {
+            "ordinal_accuracy": ordinal_accuracy(depth, labels.relations, labels.annotated)
+        }
+    else:
+        known = truth(test_set)
+        oracle = oracle_scale(depth, known.depth_mm)
+        at_oracle = known.lifted(points, depth * oracle)
+        given_2d = known.lifted(known.keypoints_px, depth * scale_mm)
+        per_sample = measure(pose, known) | {
+            "mpjpe_oracle_scale": metrics.mpjpe(at_oracle, known.joints_mm),
+            "mpjpe_given_2d": metrics.mpjpe(given_2d, known.joints_mm),
+        }
     distance = (points - labels.keypoints_px).norm(dim=-1).where(labels.visible, torch.nan)
-    per_sample = {
-        "ordinal_accuracy": ordinal_accuracy(depth, relations, labels.annotated),
-        "keypoint_error": distance.nanmean(-1) * (100 / scale.image_size),
-    }
-    lengths, oracle = test_set.limb_lengths_mm, math.nan
-    joints = lift(points, depth * scale_mm, labels.intrinsics, lengths)
-    if labels.joints_mm is not None:
-        z = labels.joints_mm[..., 2]
-        oracle = oracle_scale(depth, z - z[:, H36M17.root, None])
-        at_oracle = lift(points, depth * oracle, labels.intrinsics, lengths)
-        given_2d = lift(labels.keypoints_px, depth * scale_mm, labels.intrinsics, lengths)
-        per_sample |= _metric_errors(joints, at_oracle, given_2d, labels.joints_mm)
-        per_sample["depth_error"] = metrics.depth_error(depth * scale_mm, z)
-    return Evaluation(joints, points, depth, scale_mm, oracle, per_sample)
-
-
-def _metric_errors(
-    joints: Tensor, at_oracle: Tensor, given_2d: Tensor, truth: Tensor
-) -> dict[str, Tensor]:
-    return {
-        "mpjpe": metrics.mpjpe(joints, truth),
-        "mpjpe_oracle_scale": metrics.mpjpe(at_oracle, truth),
-        "mpjpe_given_2d": metrics.mpjpe(given_2d, truth),
-        "reconstruction_error": metrics.reconstruction_error(joints, truth),
-        "pck3d": metrics.pck3d(joints, truth),
-        "auc3d": metrics.auc3d(joints, truth),
-    }
+    per_sample["keypoint_error"] = distance.nanmean(-1) * (100 / scale.image_size)
+    tensors = {"joints_mm": pose, "keypoints_px": points, "depth": depth}
+    return Evaluation(tensors, scale_mm, oracle, per_sample)

@@ -4,6 +4,7 @@ Keypoints are fractions of the crop's side, so that the crop spans 0 to 1.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -11,10 +12,11 @@ from torch import Generator, Tensor, nn
 
 from ordlib.errors import require_finite, require_shape
 from ordlib.losses import ranking_loss
+from ordlib.training import Budget, Losses, fit
 
 HIDDEN = 128
 BATCH_SIZE = 256
-LEARNING_RATE = 5e-3
+BUDGET = partial(Budget, optimizer="adam", learning_rate=5e-3, schedule="cosine", warmup=0.0)
 
 
 def fit_depth_from_keypoints(
@@ -49,17 +51,16 @@ def fit_depth_from_keypoints(
     samples, joints, _ = keypoints.shape
     require_shape("relations", relations, samples, joints, joints)
     network = _perceptron(joints, generator).to(keypoints)
-    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
-    for _ in range(steps):
+
+    def batch_at(step: int) -> tuple[Tensor, Tensor]:
         chosen = torch.randint(samples, (min(BATCH_SIZE, samples),), generator=generator)
         blur = noise * torch.randn(len(chosen), joints, 2, generator=generator)
-        depth = network(keypoints[chosen] + blur.to(keypoints))
-        optimizer.zero_grad()
-        loss(depth, relations[chosen]).backward()
-        optimizer.step()
-        schedule.step()
-    return network.eval().requires_grad_(False)
+        return keypoints[chosen] + blur.to(keypoints), relations[chosen]
+
+    def terms(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Losses:
+        return {"loss": loss(network(batch[0]), batch[1])}
+
+    return fit(network, batch_at, terms, BUDGET(steps)).requires_grad_(False)
 
 
 class _Centre(nn.Module):

@@ -24,19 +24,18 @@ from ordlib import experiments, predict
 from ordlib.batches import batch_at
 from ordlib.datasets.album import TORSO, Beside, Crops
 from ordlib.errors import require_same_shape
-from ordlib.experiments import Run, Setting, evaluation
+from ordlib.experiments import Run, Setting, evaluation, supervision
 from ordlib.experiments.results import quantity_interval
 from ordlib.experiments.rows import Row, get_row
 from ordlib.experiments.runs import warm
-from ordlib.experiments.supervision import build, mixed_volume_losses, read
 from ordlib.files import digest, kept, replacing
 from ordlib.images import assumed_intrinsics, crop, load_image
+from ordlib.networks import build, read
 from ordlib.plots import prediction_figure, save_figure
 from ordlib.relations import ordinal_accuracy
 from ordlib.scales import Scale
 from ordlib.skeleton import H36M17, mean_limb_lengths
-from ordlib.training import TrainingConfig, load_weights, save_weights, single_thread
-from ordlib.training import train as train_network
+from ordlib.training import fit, load_weights, single_thread
 
 _SIDES = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 GROUPS: Mapping[str, tuple[int, ...]] = {
@@ -119,7 +118,7 @@ class Trained:
     def network(self) -> nn.Module:
         """The network, in evaluation mode on the CPU."""
         network = build(self.row.network, self.row.stacks, self.scale, 0)
-        return load_weights(self.folder / "weights.safetensors", network, self.folder.name).eval()
+        return load_weights(self.folder, network)
 
 
 def train(photographs: Crops, setting: Setting) -> Trained:
@@ -151,18 +150,9 @@ def _fit(folder: Path, photographs: Crops, run: Run) -> None:
     row, scale, setting = run.row, run.scale, run.setting
     studio = setting.load(row.home, row.train_split)
     weak = Beside(setting.load("wild", "train"), photographs)
-    network = warm(run)
-    budget = (row.steps(scale), scale.optimizer, scale.learning_rate, scale.schedule)
     batches = partial(batch_at, studio, weak, scale.batch_size // 2, setting.seed, setting.device)
-    lengths = studio.limb_lengths_mm
-
-    def losses(output: Any, batch: Any) -> dict[str, Tensor]:
-        return mixed_volume_losses(output, batch, row.wild, scale, lengths)
-
-    progress = (setting.device, "photographs", 0, folder.name)
-    train_network(network, batches, losses, TrainingConfig(*budget), folder, *progress)
-    save_weights(folder / "weights.safetensors", network, folder.name)
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    loss = supervision.loss(row, scale, studio.limb_lengths_mm)
+    fit(warm(run), batches, loss, run.budget, folder, setting.device, "photographs")
 
 
 def measure(network: nn.Module, test: Crops, device: str = "cpu") -> dict[str, np.ndarray]:
@@ -172,7 +162,7 @@ def measure(network: nn.Module, test: Crops, device: str = "cpu") -> dict[str, n
         (samples,) arrays `GROUP right` and `GROUP annotated`, and with ordinal answers `ordinal
         accuracy` as a fraction, nan where there is none.
     """
-    prediction, labels = evaluation.predict(network.to(device), test, 1.0, device)
+    prediction, labels = evaluation.predict(network.to(device), test, 1.0, device), test.labels
     assert prediction.keypoints_px is not None and labels.relations is not None
     right = pck(prediction.keypoints_px, labels.keypoints_px, labels.visible).double().numpy()
     found = {}

@@ -12,30 +12,29 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ordlib import synthetic
 from ordlib.batches import ahead, batch_at
 from ordlib.distributed import connect, processes
 from ordlib.errors import InputError
-from ordlib.experiments import roles
-from ordlib.experiments.evaluation import evaluate
+from ordlib.experiments import evaluation, roles, supervision
+from ordlib.experiments.evaluation import Truth, evaluate
 from ordlib.experiments.rows import Row, get_row
 from ordlib.experiments.setting import Setting
-from ordlib.experiments.supervision import LOSSES, build, mixed_volume_losses
 from ordlib.experiments.workers import cores, line, side_by_side
 from ordlib.files import VERSION, digest, kept, replacing
+from ordlib.networks import build
 from ordlib.scales import Scale
-from ordlib.training import TrainingConfig, load_weights, save_weights, single_thread
-from ordlib.training import train as train_network
+from ordlib.training import WEIGHTS, Budget, fit, load_weights, single_thread
 
 _AHEAD = 4
 """Threads that decode the images of coming steps."""
@@ -58,6 +57,15 @@ class Run:
         """The run whose weights this one begins with."""
         row = self.row.begins_with(self.scale)
         return Run(row, self.setting) if row else None
+
+    @property
+    def budget(self) -> Budget:
+        """Steps and optimiser of its training."""
+        scale, setting = self.scale, self.setting
+        rates = (scale.optimizer, scale.learning_rate, scale.schedule)
+        return Budget(
+            self.row.steps(scale), *rates, precision=setting.precision, compile=setting.compile
+        )
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -120,6 +128,20 @@ class Run:
         except SafetensorError as error:
             raise _damaged(path, error) from error
 
+    def truth(self, domain: str | None = None) -> Truth:
+        """What is known of a domain's test images, by default of those of its home.
+
+        Raises:
+            InputError: a domain that the row is not evaluated on, or without 3D truth.
+        """
+        domain = domain or self.row.home
+        if domain not in self.tests or not synthetic.DOMAINS[domain].metric:
+            raise InputError(
+                f"domain: expected one with 3D truth that {self.row.id} is evaluated on, found"
+                f" {domain!r}"
+            )
+        return _truth(self.setting, domain, self.tests[domain])
+
     @property
     def log(self) -> pd.DataFrame:
         """Terms of the training loss by step."""
@@ -129,13 +151,18 @@ class Run:
         """The trained network, in evaluation mode on the CPU, in the layout of training."""
         network = build(self.row.network, self.row.stacks, self.scale, self.setting.seed)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return load_weights(self.folder / "weights.safetensors", network, self.folder.name).eval()
+        return load_weights(self.folder, network)
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
             return json.loads((self.folder / name).read_text())
         except ValueError as error:
             raise _damaged(self.folder / name, error) from error
+
+
+@lru_cache(maxsize=4)
+def _truth(setting: Setting, domain: str, split: str) -> Truth:
+    return evaluation.truth(setting.load(domain, split))
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -174,26 +201,19 @@ def run(row: str | Row, setting: Setting) -> Run:
     return result
 
 
-def _train(run: Run, fabric: Fabric) -> None:
+def _train(run: Run, fabric: Any) -> None:
     row, scale, setting, folder = run.row, run.scale, run.setting, run.folder
-    weights = folder / "weights.safetensors"
-    if fabric.broadcast(weights.exists()):
+    if fabric.broadcast((folder / WEIGHTS).exists()):
         return
     train_set = setting.load(row.home, row.train_split)
     wild = setting.load("wild", "train") if row.wild else None
-    network = warm(run)
-    budget = (row.steps(scale), scale.optimizer, scale.learning_rate, scale.schedule)
-    config = TrainingConfig(*budget, setting.precision, compile=setting.compile)
     count = scale.batch_size // 2 if row.wild else scale.batch_size
     batches = partial(batch_at, train_set, wild, count, setting.seed, setting.device)
-    losses = partial(_losses, row=row, scale=scale, limb_lengths_mm=train_set.limb_lengths_mm)
+    loss = supervision.loss(row, scale, train_set.limb_lengths_mm)
+    network, budget = warm(run), run.budget
     # real images are decoded while the network learns; those of stand-ins need no decoding
-    with ahead(batches, config.steps, _AHEAD if setting.real else 0) as ready:
-        progress = (row.id, line(), folder.name)
-        train_network(network, ready, losses, config, folder, setting.device, *progress)
-    if fabric.is_global_zero:
-        save_weights(weights, network, folder.name)
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    with ahead(batches, budget.steps, _AHEAD if setting.real else 0) as ready:
+        fit(network, ready, loss, budget, folder, setting.device, row.id, line())
 
 
 def warm(target: Run) -> nn.Module:
@@ -201,7 +221,7 @@ def warm(target: Run) -> nn.Module:
     network = build(target.row.network, target.row.stacks, target.scale, target.setting.seed)
     if target.start:
         begun = run(target.start.row, target.setting)
-        load_weights(begun.folder / "weights.safetensors", network, begun.folder.name)
+        load_weights(begun.folder, network)
     return network
 
 
@@ -213,22 +233,13 @@ def _evaluate(run: Run) -> None:
     for domain, split in run.tests.items():
         test_set = setting.load(domain, split)
         result = evaluate(network, train_set, test_set, row.weak, run.scale, setting.device)
-        tensors = {name: getattr(result, name) for name in ("joints_mm", "keypoints_px", "depth")}
-        tensors = {k: v.contiguous() for k, v in (tensors | result.per_sample).items()}
+        tensors = {k: v.contiguous() for k, v in (result.tensors | result.per_sample).items()}
         with replacing(run.folder / f"predictions-{domain}.safetensors") as temporary:
             save_file(tensors, temporary)
         found = {name: float(values.nanmean()) for name, values in result.per_sample.items()}
         found |= {"scale_mm": result.scale_mm, "oracle_scale_mm": result.oracle_scale_mm}
         means[domain] = found
     _write(run, "metrics.json", means)
-
-
-def _losses(
-    output: Any, batch: Any, *, row: Row, scale: Scale, limb_lengths_mm: Tensor
-) -> dict[str, Tensor]:
-    if row.wild:
-        return mixed_volume_losses(output, batch, row.wild, scale, limb_lengths_mm)
-    return LOSSES[row.network](output, batch, row.weak, scale)
 
 
 def _write(run: Run, name: str, facts: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What each kind of network is trained to do, weakly or fully, and how its output is read.
+"""What each kind of network is trained to do, weakly or fully.
 
 | network    | weak (relations and 2D keypoints)     | full (3D ground truth)                   |
 |------------|---------------------------------------|------------------------------------------|
@@ -11,49 +11,23 @@ up to a scale, which `evaluation` fits.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from ordlib import losses as L
 from ordlib.camera import weak_perspective
 from ordlib.data import MixedBatch, PoseBatch
 from ordlib.errors import InputError
-from ordlib.networks import CoordinateNet, DepthNet, VolumeNet
+from ordlib.experiments.rows import Row
 from ordlib.relations import relations_from_depth
 from ordlib.scales import Scale
+from ordlib.shapes import Bones
 from ordlib.skeleton import H36M17
-from ordlib.volume import bin_centres_mm, decode_xy, expected_depth, marginals
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a network says about a batch: 2D joints in crop pixels (or None) and depths in units."""
-
-    keypoints_px: Float[Tensor, "batch joints 2"] | None
-    depth: Float[Tensor, "batch joints"]
-
-
-def build(kind: str, stacks: int, scale: Scale, seed: int) -> nn.Module:
-    """A new network of a scale's size, with weights that depend on the seed alone.
-
-    Raises:
-        InputError: unknown kind.
-    """
-    size = {"features": scale.features, "levels": scale.levels}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if kind == "depth":
-            return DepthNet(image_size=scale.image_size, **size)
-        if kind == "coordinate":
-            return CoordinateNet(image_size=scale.image_size, **size)
-        if kind == "volume":
-            return VolumeNet(stacks, depth_bins=scale.depth_bins, **size)
-    raise InputError(f"network: expected depth, coordinate or volume, found {kind!r}")
+from ordlib.volume import bin_centres_mm, expected_depth, marginals
 
 
 def depth_target(batch: PoseBatch) -> Float[Tensor, "batch joints"]:
@@ -198,22 +172,13 @@ LOSSES: dict[str, Callable[[Any, PoseBatch, bool, Scale], dict]] = {
 }
 
 
-def read(network: nn.Module, images: Tensor, unit_mm: float) -> Prediction:
-    """Run a network and read its output, averaged with that of the mirrored images.
+def loss(row: Row, scale: Scale, limb_lengths_mm: Bones) -> Callable[[Any, Any], dict[str, Tensor]]:
+    """What a row's network is trained with: from the network and a batch to named terms."""
 
-    Volumes are averaged as marginal heatmaps, before a position is read from them, so that a left
-    and right that the two passes confuse do not meet in the middle.
-    """
-    first, second = network(images), network(images.flip(-1))
-    flip = list(H36M17.flip)
-    size = images.shape[-1]
-    if isinstance(network, DepthNet):
-        return Prediction(None, (first + second[:, flip]) / 2)
-    if isinstance(network, CoordinateNet):
-        mean = (first + second[:, flip] * second.new_tensor([-1.0, 1.0, 1.0])) / 2
-        return Prediction((mean[..., :2] + 0.5) * size, mean[..., 2])
-    p_xy, p_z = marginals(first[-1])
-    mirrored_xy, mirrored_z = marginals(second[-1])
-    p_xy = (p_xy + mirrored_xy[:, flip].flip(-1)) / 2
-    p_z = (p_z + mirrored_z[:, flip]) / 2
-    return Prediction(decode_xy(p_xy) * (size / p_xy.shape[-1]), _mean_depth_mm(p_z) / unit_mm)
+    def terms(network: Any, batch: Any) -> dict[str, Tensor]:
+        output = network(batch.images)
+        if row.wild:
+            return mixed_volume_losses(output, batch, row.wild, scale, limb_lengths_mm)
+        return LOSSES[row.network](output, batch, row.weak, scale)
+
+    return terms
