@@ -7,9 +7,9 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ from ordlib.shapes import Bones, Images, Intrinsics, Mask, MixedBatch, PoseBatch
 from ordlib.skeleton import H36M17, Skeleton
 
 __all__ = ["MixedBatch", "PoseBatch", "PoseDataset"]
+
+Samples = TypeVar("Samples", bound=Any)
 
 Box = tuple[float, float, float]
 """Centre x, centre y and side of a square, pixels of the upright picture."""
@@ -115,19 +117,11 @@ def open_picture(path: str | Path) -> Picture:
     with _opened(path) as file:
         orientation = _orientation(file.info.get("exif", b""))
         plain = file.mode in ("L", "RGB") and not getattr(file, "is_animated", False)
-        # some programs turn a picture as XMP says
-        other = any(b"Orientation" in _bytes(file.info.get(key)) for key in ("xmp", _PNG_XMP))
+        other = b"Orientation" in file.info.get("xmp", b"")  # some programs ask XMP
         width, height = file.size
         name = str(file.format)
     size = (height, width) if orientation > 4 else (width, height)
     return Picture(path, size, name, orientation, plain and orientation == 1 and not other)
-
-
-_PNG_XMP = "XML:com.adobe.xmp"
-
-
-def _bytes(value: str | bytes | None) -> bytes:
-    return value.encode() if isinstance(value, str) else value or b""
 
 
 @contextmanager
@@ -324,31 +318,51 @@ class PoseDataset:
 
 def tensors(batch: PoseBatch) -> dict[str, Tensor]:
     """The tensors of a batch by their names; what it does not have is left out."""
-    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+    return {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
 
 
-def take(batch: PoseBatch, rows: np.ndarray) -> PoseBatch:
-    """The samples at `rows`, indices or a mask."""
-    index = torch.from_numpy(np.arange(len(batch))[rows])
-    chosen: dict[str, Any] = {name: value[index] for name, value in tensors(batch).items()}
-    if not batch.images.stride(0):  # labels: there is nothing to copy
-        chosen["images"] = no_pixels(len(index), batch.images.shape[-1])
-    return replace(batch, **chosen, meta={key: batch.meta[key][rows] for key in batch.meta})
+def take(samples: Samples, rows: np.ndarray) -> Samples:
+    """The samples at `rows`, indices or a mask, of a dataclass of arrays that lie side by side."""
+    index = np.arange(len(samples))[rows]
+
+    def chosen(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            if _is_pixelless(value):
+                return no_pixels(len(index), value.shape[-1])
+            return value[torch.from_numpy(index)]
+        return value[index] if isinstance(value, np.ndarray) else value
+
+    return _columnwise(chosen, samples)
 
 
-def join(batches: Sequence[PoseBatch]) -> PoseBatch:
-    """The samples of several batches that know the same, one batch after the other."""
-    first = batches[0]
-    joined: dict[str, Any] = {
-        name: torch.cat([getattr(batch, name) for batch in batches])
-        for name in tensors(first)
-        if name != "images" or first.images.stride(0)
-    }
-    if not first.images.stride(0):
-        joined["images"] = no_pixels(sum(map(len, batches)), first.images.shape[-1])
-    meta = {key: np.concatenate([batch.meta[key] for batch in batches]) for key in first.meta}
-    return replace(first, **joined, meta=meta)
+def join(parts: Sequence[Samples]) -> Samples:
+    """The samples of several such dataclasses that know the same, one after the other."""
+
+    def joined(*values: Any) -> Any:
+        if isinstance(values[0], Tensor):
+            if _is_pixelless(values[0]):
+                return no_pixels(sum(map(len, values)), values[0].shape[-1])
+            return torch.cat(values)
+        return np.concatenate(values) if isinstance(values[0], np.ndarray) else values[0]
+
+    return _columnwise(joined, *parts)
+
+
+def _columnwise(function: Callable[..., Any], *records: Samples) -> Samples:
+    """A dataclass of what a function makes of its fields; mappings are columns side by side."""
+
+    def apply(*values: Any) -> Any:
+        if isinstance(values[0], Mapping):
+            return {key: function(*(value[key] for value in values)) for key in values[0]}
+        return function(*values)
+
+    first = records[0]
+    changed = {name: apply(*(vars(record)[name] for record in records)) for name in vars(first)}
+    return replace(first, **changed)
+
+
+def _is_pixelless(images: Tensor) -> bool:
+    return images.ndim == 4 and images.stride(0) == 0
 
 
 def assumed_intrinsics(size: tuple[int, int], box: Box, crop_size: int) -> Float[Tensor, "1 3 3"]:

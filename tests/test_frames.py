@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ordlib.camera import project
-from ordlib.data import META, PoseDataset, crop, open_picture
-from ordlib.datasets.frames import FrameDataset, Frames, join, require_files
+from ordlib.data import META, PoseDataset, crop, join, open_picture, take
+from ordlib.datasets.frames import FrameDataset, Frames, require_files
 from ordlib.errors import InputError
 from ordlib.skeleton import mean_limb_lengths
 
@@ -118,7 +118,7 @@ def test_hidden_and_unknown_joints(tmp_path):
 
 def test_take_and_join(tmp_path):
     frames = _frames(tmp_path)
-    again = join([frames.take(np.array([3])), frames.take(np.array([True, False, True, False]))])
+    again = join([take(frames, np.array(rows)) for rows in ([3], [True, False, True, False])])
     assert again.names.tolist() == [frames.names[k] for k in (3, 0, 2)]
     assert again.joints_mm.equal(frames.joints_mm[[3, 0, 2]])
     assert again.meta["frame"].tolist() == ["frame 3", "frame 0", "frame 2"]

@@ -1,9 +1,5 @@
 """The authors' archive of ordinal annotations: meaning, samples, bad files, and our own export."""
 
-import os
-import pickle
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +9,6 @@ from photo_files import (
     JOINTS,
     PATTERNS,
     half,
-    lsp_array,
     lspet_array,
     random_points,
     save_half,
@@ -72,15 +67,6 @@ def test_relations_are_the_opposite_of_ord_joint_by_joint(tmp_path, name, versio
     outside = [j for j in range(17) if j not in ORDINAL_JOINTS]
     assert not batch.annotated[:, outside].any() and not batch.annotated[:, :, outside].any()
     assert not batch.relations[:, outside].any() and not batch.relations[:, :, outside].any()
-
-
-def test_minus_one_means_closer(tmp_path):
-    """`ord` is -1 where the row's joint is closer; relations are +1 there."""
-    ordinal = np.full((3, 14, 14), np.nan)
-    ordinal[1, LSP14.index("right_wrist"), LSP14.index("left_hip")] = -1
-    _, batch = _one(tmp_path, LSP, ord=ordinal)
-    assert batch.relations[1, WRIST, HIP] == 1 and batch.relations[1, HIP, WRIST] == -1
-    assert batch.annotated.nonzero().tolist() == [[1, HIP, WRIST], [1, WRIST, HIP]]
 
 
 @pytest.mark.parametrize(
@@ -325,60 +311,6 @@ def test_ordinal_that_cannot_be_used(tmp_path, change, message, version):
         lsp_mpii_ordinal.load(folder)
 
 
-@VERSIONS
-@pytest.mark.parametrize("name", ["joints", "ordinal"])
-def test_a_missing_key_is_named_with_the_keys_found(tmp_path, name, version):
-    folder = save_half(tmp_path / LSP, half(LSP))
-    save_mat(folder / f"{name}.mat", "other", np.zeros((3, 14, 3)), version)
-    key = "ord" if name == "ordinal" else name
-    with pytest.raises(InputError, match=rf"{name}.mat: expected the key '{key}', found other"):
-        lsp_mpii_ordinal.load(folder)
-
-
-@pytest.mark.parametrize("key", ["joints", "ord"])
-@pytest.mark.parametrize("value", ["text", {"a": 1}, np.array([1, "a"], dtype=object)])
-def test_other_types_are_refused(tmp_path, key, value):
-    folder = save_half(tmp_path / LSP, half(LSP))
-    path = folder / ("ordinal.mat" if key == "ord" else "joints.mat")
-    with pytest.raises(InputError, match=rf"{key}: expected an array of numbers, found"):
-        lsp_mpii_ordinal.load(save_mat(path, key, value).parent)
-
-
-@pytest.mark.parametrize(
-    ("value", "message"), [(2, "found 2 and 1 such"), (np.nan, "found nan"), (-1, "found -1")]
-)
-def test_flags_other_than_0_and_1(tmp_path, value, message):
-    content = half(LSP)
-    content["flags"][1, 1] = value
-    with pytest.raises(InputError, match=rf"0 or 1 as the third value, {message}"):
-        lsp_mpii_ordinal.load(save_half(tmp_path / LSP, content))
-
-
-@VERSIONS
-@pytest.mark.parametrize("name", ["joints.mat", "ordinal.mat"])
-def test_truncated_files(tmp_path, name, version):
-    folder = save_half(tmp_path / LSP, half(LSP), version)
-    whole = (folder / name).read_bytes()
-    for length in (0, 100, 130, len(whole) // 2, len(whole) - 8):
-        (folder / name).write_bytes(whole[:length])
-        with pytest.raises(InputError, match=rf"{name}: expected"):
-            lsp_mpii_ordinal.load(folder)
-
-
-class _Trap:
-    def __reduce__(self):
-        return os.mkdir, ("trap",)
-
-
-def test_nothing_is_unpickled(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    folder = save_half(tmp_path / LSP, half(LSP))
-    (folder / "ordinal.mat").write_bytes(pickle.dumps(_Trap()))
-    with pytest.raises(InputError, match="expected a file of HDF5, MATLAB or NumPy, found damage"):
-        lsp_mpii_ordinal.load(folder)
-    assert not Path("trap").exists()
-
-
 @HALVES
 def test_missing_images_are_named_and_counted(tmp_path, name):
     folder = save_half(tmp_path / name, half(name, images=4))
@@ -406,12 +338,6 @@ def test_no_folder_of_images(tmp_path):
         lsp_mpii_ordinal.load(folder)
 
 
-def test_an_image_of_another_format_than_its_name(tmp_path):
-    folder = save_half(tmp_path / LSP, half(LSP))
-    Image.new("L", (80, 60), 200).save(folder / "images" / "im0002.jpg", "PNG")
-    assert lsp_mpii_ordinal.load(folder).batch([1]).images.max() == 200
-
-
 def test_a_file_that_is_no_image(tmp_path):
     folder = save_half(tmp_path / LSP, half(LSP))
     dataset = lsp_mpii_ordinal.load(folder)
@@ -421,14 +347,6 @@ def test_a_file_that_is_no_image(tmp_path):
     with pytest.raises(InputError, match=r"im0002.jpg: expected an image"):
         lsp_mpii_ordinal.load(folder)
     dataset.batch([0, 2])
-
-
-def test_a_truncated_image(tmp_path):
-    folder = save_half(tmp_path / LSP, half(LSP))
-    path = folder / "images" / "im0002.jpg"
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(InputError, match=r"im0002.jpg: expected an image"):
-        lsp_mpii_ordinal.load(folder).batch([1])
 
 
 def test_a_size_below_one(tmp_path):
@@ -470,12 +388,3 @@ def test_what_the_tool_exports_is_read_back(tmp_path):
     assert batch.visible[:, slots].equal(present)
     assert batch.annotated[:, slots][:, :, slots].equal(settled)
     assert batch.relations[:, slots][:, :, slots].equal(relations * settled)
-
-
-def test_an_array_of_one_image(tmp_path):
-    """MATLAB drops the last axis where it has one element."""
-    content = half(LSP, images=1)
-    folder = save_half(tmp_path / LSP, content)
-    array = lsp_array(content["points"], content["flags"])[..., 0]
-    save_mat(folder / "joints.mat", "joints", array, "7.3")
-    assert lsp_mpii_ordinal.load(folder).batch([0]).visible.sum() == 14

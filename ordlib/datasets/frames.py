@@ -1,20 +1,21 @@
 """Frames of films with 3D joints, their labels in pixels of the image files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ordlib.data import ImageCrops, PoseBatch, PoseDataset, listed, no_pixels
+from ordlib.data import ImageCrops, PoseBatch, PoseDataset, join, listed, no_pixels
 from ordlib.errors import InputError, require_finite
 from ordlib.relations import relations_from_depth
 from ordlib.shapes import Bones, Intrinsics, Joints2D, Joints3D, Mask
 from ordlib.skeleton import H36M17
+
+__all__ = ["FrameDataset", "Frames", "join", "require_files"]
 
 _LARGEST_SIDE = 4096.0  # pixels; several at once must fit in memory
 
@@ -35,28 +36,6 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.names)
-
-    def take(self, rows: np.ndarray) -> "Frames":
-        """The frames at `rows`, indices or a mask."""
-        index = torch.from_numpy(np.arange(len(self))[rows])
-        chosen: dict[str, Any] = {
-            key: value[index] for key, value in vars(self).items() if isinstance(value, Tensor)
-        }
-        meta = {key: values[rows] for key, values in self.meta.items()}
-        return replace(self, names=self.names[rows], meta=meta, **chosen)
-
-
-def join(parts: Sequence[Frames]) -> Frames:
-    """The frames of parts of one folder, one part after the other."""
-    first = parts[0]
-    joined: dict[str, Any] = {
-        key: torch.cat([getattr(part, key) for part in parts])
-        for key, value in vars(first).items()
-        if isinstance(value, Tensor)
-    }
-    names = np.concatenate([part.names for part in parts])
-    meta = {key: np.concatenate([part.meta[key] for part in parts]) for key in first.meta}
-    return replace(first, names=names, meta=meta, **joined)
 
 
 class FrameDataset(PoseDataset):
