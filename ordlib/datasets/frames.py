@@ -9,13 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ordlib.data import ImageCrops, PoseBatch, PoseDataset, join, listed, no_pixels
+from ordlib.data import ImageCrops, PoseBatch, PoseDataset, listed, no_pixels
 from ordlib.errors import InputError, require_finite
 from ordlib.relations import relations_from_depth
 from ordlib.shapes import Bones, Intrinsics, Joints2D, Joints3D, Mask
 from ordlib.skeleton import H36M17
-
-__all__ = ["FrameDataset", "Frames", "join", "require_files"]
 
 _LARGEST_SIDE = 4096.0  # pixels; several at once must fit in memory
 

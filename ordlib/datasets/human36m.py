@@ -17,8 +17,8 @@ import torch
 
 from ordlib.arrays import read
 from ordlib.camera import pose_box
-from ordlib.data import PoseDataset
-from ordlib.datasets.frames import FrameDataset, Frames, join, require_files
+from ordlib.data import PoseDataset, join, take
+from ordlib.datasets.frames import FrameDataset, Frames, require_files
 from ordlib.datasets.human36m_studio import (
     FRAME_STEP,
     LENSES,
@@ -150,7 +150,7 @@ def _c2f(folder: Path, subjects: Sequence[str]) -> Frames:
     _check_subjects(
         path, meta["subject"], subjects, TEST_SUBJECTS if half == "valid" else TRAINING_SUBJECTS
     )
-    return frames.take(np.isin(meta["subject"], subjects))
+    return take(frames, np.isin(meta["subject"], subjects))
 
 
 def _names(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from ordlib.camera import pose_box
-from ordlib.data import PoseDataset
-from ordlib.datasets.frames import FrameDataset, Frames, join, require_files
+from ordlib.data import PoseDataset, join
+from ordlib.datasets.frames import FrameDataset, Frames, require_files
 from ordlib.datasets.humaneva_archives import (
     ACTIONS,
     CAMERAS,

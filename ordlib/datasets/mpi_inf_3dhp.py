@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ordlib.arrays import read
 from ordlib.camera import pose_box
-from ordlib.data import PoseDataset
-from ordlib.datasets.frames import FrameDataset, Frames, join, require_files
+from ordlib.data import PoseDataset, join
+from ordlib.datasets.frames import FrameDataset, Frames, require_files
 from ordlib.datasets.pinhole import fit_intrinsics, margin_px
 from ordlib.errors import InputError
 from ordlib.skeleton import H36M17, MPI3DHP17, convert, mean_limb_lengths
