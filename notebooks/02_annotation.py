@@ -40,7 +40,7 @@ from ordlib.annotation import PERFECT, PERSON, STRATEGIES, DepthPrior, Knowledge
 from ordlib.camera import self_occluded
 from ordlib.datasets import lsp_mpii_ordinal
 from ordlib.experiments import lifting, results
-from ordlib.labelling.files import export
+from ordlib.labelling.exporting import export
 from ordlib.relations import ordinal_accuracy, relations_from_depth
 from ordlib.scales import get_scale
 from ordlib.skeleton import LSP14, LSP14_IN_H36M17

@@ -147,19 +147,13 @@ def annotate(
 ) -> None:
     """Label which joints are closer, in the browser."""
     from ordlib.labelling.exporting import export_folder
-    from ordlib.labelling.server import serve, summary
+    from ordlib.labelling.server import serve
     from ordlib.labelling.session import Session
 
     if export:
         _say(export_folder(folder, joints).text())
         return
     session = Session(folder, annotator, joints, strategy)
-    placed = all(session.labels.placed)
-    if session.joints is None and not placed:
-        _say("joints: no file (joints.mat, .json or .csv) has them, so they are clicked first")
-    elif session.joints is not None and placed and session.joints.problems():
-        _say(f"joints: left out: {session.joints.problems()}")
-    _say(summary(session))
     serve(session, port, not no_browser, _say)
 
 

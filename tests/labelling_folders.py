@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ordlib.labelling.files import write_joints
+from ordlib.labelling.joints import write_joints
 from ordlib.skeleton import LSP14
 
 NAMES = ("b sofa.jpg", "a.png", "ü jump.JPG")
@@ -15,7 +15,7 @@ NAMES = ("b sofa.jpg", "a.png", "ü jump.JPG")
 def make_folder(
     folder: Path, names: tuple[str, ...] = NAMES, seed: int = 0, joints: bool = True
 ) -> dict[str, np.ndarray]:
-    """Write noise as images and `joints.json`; return the depth rank of each joint, by image.
+    """Write noise as images and `joints.csv`; return the depth rank of each joint, by image.
 
     Ranks are tied here and there. Of the last image two joints are missing.
     """
@@ -32,7 +32,8 @@ def make_folder(
         points[row] = torch.from_numpy(places)
     present[-1, [0, 6]] = False
     if joints:
-        write_joints(folder / "joints.json", paths, points, present)
+        names = [path.name for path in paths]
+        write_joints(folder / "joints.csv", names, points, present)
     return {path.name: generator.integers(0, 9, len(LSP14)) for path in paths}
 
 
@@ -52,7 +53,7 @@ def shown(session):
     question = session.current()
     if question is None:
         return None
-    return session.images[question.row].name, *(LSP14.joints[j] for j in question.pair or ())
+    return session.pictures.names[question.row], *(LSP14.joints[j] for j in question.pair or ())
 
 
 def answer_truly(session, ranks, count=10_000):
@@ -63,3 +64,12 @@ def answer_truly(session, ranks, count=10_000):
         session.answer(truth(ranks[image], first, second), 1.0)
         asked.append(now)
     return asked
+
+
+def change_joints(folder, image, joint, place):
+    """Write another place of a joint, or none, into `joints.csv`."""
+    path = folder / "joints.csv"
+    lines = path.read_text("utf-8").splitlines()
+    kept = [line for line in lines if not line.startswith(f"{image},{joint},")]
+    x, y = place or ("", "")
+    path.write_text("\n".join([*kept, f"{image},{joint},{x},{y}"]), "utf-8")

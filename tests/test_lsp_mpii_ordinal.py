@@ -21,7 +21,7 @@ from ordlib.data import PoseDataset
 from ordlib.datasets import lsp_mpii_ordinal
 from ordlib.datasets.photos import agreed
 from ordlib.errors import InputError
-from ordlib.labelling.files import export
+from ordlib.labelling.exporting import export
 from ordlib.skeleton import H36M17, LSP14, LSP14_IN_H36M17, MPII16, mean_limb_lengths
 from ordlib.synthetic.making import ORDINAL_JOINTS
 

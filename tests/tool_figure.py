@@ -15,7 +15,7 @@ from labelling_browser import ARGUMENTS, label, open_tool, token
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from ordlib.labelling.files import write_joints
+from ordlib.labelling.joints import write_joints
 from ordlib.skeleton import H36M17, LSP14, convert
 from ordlib.synthetic.domains import DOMAINS
 from ordlib.synthetic.making import Maker
@@ -34,7 +34,7 @@ def render_people(folder: Path) -> dict[str, torch.Tensor]:
         Image.fromarray(image.transpose(1, 2, 0)).save(path)
     points = convert(torch.from_numpy(arrays["keypoints_px"]), H36M17, LSP14)
     present = ((points > 0) & (points < SIDE)).all(-1)
-    write_joints(folder / "joints.json", paths, points, present)
+    write_joints(folder / "joints.csv", [path.name for path in paths], points, present)
     ranks = (convert(depth_mm, H36M17, LSP14)[..., 0] / 100).round().numpy()
     return {path.name: rank for path, rank in zip(paths, ranks, strict=True)}
 

@@ -13,8 +13,8 @@ from ordlib.data import PoseBatch, PoseDataset, join, take, tensors
 from ordlib.datasets import lsp_mpii_ordinal
 from ordlib.datasets.photos import PhotoDataset, Photos
 from ordlib.errors import InputError
-from ordlib.labelling.joints import find_joints, joints_of
-from ordlib.labelling.photographs import photographs
+from ordlib.labelling.folder import pictures
+from ordlib.labelling.joints import joints_of
 from ordlib.skeleton import H36M17
 
 TEST_SHARE = 0.2
@@ -111,7 +111,7 @@ def read(root: str | Path, joints: Path | None = None, size: int = 256) -> Photo
         root: a folder that was annotated and exported, see `labelling.exporting`; LSP + MPII
             Ordinal; or photographs with 2D joints alone, such as LSP Extended.
         joints: file of 2D joints, which are then all that is used; else, where there are no ordinal
-            answers, `joints.mat`, `.json` or `.csv` of the folder.
+            answers, `joints.mat` or `joints.csv` of the folder.
         size: side of the crops, pixels.
 
     Raises:
@@ -123,12 +123,11 @@ def read(root: str | Path, joints: Path | None = None, size: int = 256) -> Photo
     answers = [p for p in places if any(next(p.glob(pattern), None) for pattern in patterns)]
     if answers and joints is None:
         return lsp_mpii_ordinal.load(answers[0], size=size)
-    found = photographs(root)
-    file = find_joints(root, joints)
-    labelled = joints_of(found, file)
-    if labelled is None:
+    found = pictures(root)
+    labelled = joints_of(found, joints)
+    if labelled.file is None:
         raise InputError(
-            f"{root}: expected 2D joints (joints.mat, .json or .csv) or the export of"
+            f"{root}: expected 2D joints (joints.mat or joints.csv) or the export of"
             f" `python -m ordlib annotate {root} --export`, found neither"
         )
     photos = Photos(root.name, found.paths, labelled.keypoints_px, labelled.present)

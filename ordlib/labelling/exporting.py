@@ -1,55 +1,67 @@
 """All annotators' answers of a folder as one data set, and as one plain file."""
 
+import csv
 import json
-import math
 from collections import defaultdict
-from collections.abc import Container, Sequence
-from dataclasses import asdict, dataclass
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import krippendorff
 import torch
 from jaxtyping import Bool, Int8
+from scipy.io import savemat
 from torch import Tensor
 
 from ordlib.annotation.consensus import consensus_ranks
 from ordlib.annotation.knowledge import relations_from_ranks
+from ordlib.datasets import matlab
 from ordlib.errors import InputError
-from ordlib.files import replacing
-from ordlib.labelling.agreement import Agreement, agreement
-from ordlib.labelling.files import export, write_joints
-from ordlib.labelling.joints import (
-    Clicked,
-    clicked_images,
-    find_joints,
-    joints_of,
-    labels_of,
-)
-from ordlib.labelling.journal import Event, active, asked_about, read_journals
+from ordlib.files import locked, replacing
+from ordlib.labelling.folder import jpeg, pictures
+from ordlib.labelling.joints import JOINTS, Points, Present, joints_of, write_joints
 from ordlib.labelling.labels import Labels
-from ordlib.labelling.photographs import photographs
+from ordlib.labelling.store import Event, Store
 from ordlib.skeleton import LSP14
+
+Relations = Int8[Tensor, "*annotators images 14 14"]  # +1 where joint i is closer than joint j
+Known = Bool[Tensor, "*annotators images 14 14"]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement about the relations that at least two annotators know.
+
+    Relations of one image follow from each other, so these are counts of relations and not of
+    independent answers.
+    """
+
+    relations: int  # that at least two know
+    alike: float  # share of these on which all who know them agree
+    alpha: float  # Krippendorff's, nominal: 1 for full agreement, 0 for chance; nan if undefined
+
+
+def agreement(relations: Relations, known: Known) -> Agreement:
+    """Compare annotators; each pair of joints counts once."""
+    pairs = known & torch.ones(JOINTS, JOINTS, dtype=torch.bool).triu(1)
+    shared = pairs.sum(0) >= 2
+    values = relations.double().masked_fill(~pairs, torch.nan)[:, shared]
+    low, high = values.nan_to_num(nan=2).amin(0), values.nan_to_num(nan=-2).amax(0)
+    alpha = float("nan")
+    if len(values[~values.isnan()].unique()) > 1:
+        alpha = float(krippendorff.alpha(values.numpy(), level_of_measurement="nominal"))
+    return Agreement(values.shape[1], float((low == high).double().mean()), alpha)
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
-
-    Attributes:
-        folder: the authors' layout in `lsp_dataset_original`, `joints.json`, `annotations.json`.
-        images, answers: images with at least one relation, and answers that were not undone.
-        agreement: between annotators; None if there is one.
-        left_out: what could not be used, in words, a line each.
-        twice: images whose joints several annotators clicked.
-    """
+    """What was written."""
 
     folder: Path
-    images: int
-    answers: int
-    agreement: Agreement | None
-    left_out: list[str]
-    twice: "list[ClickedTwice]"
+    images: int  # with at least one relation
+    answers: int  # that were not undone
+    agreement: Agreement | None  # between annotators; None if there is one
+    left_out: list[str]  # what could not be used, in words, a line each
 
     def text(self) -> str:
         """What was written and how far annotators agree, in words."""
@@ -57,59 +69,19 @@ class Exported:
             f"exported {self.answers} answers about {self.images} images to {self.folder}",
             "  lsp_dataset_original  joints.mat, ordinal.mat and images, as the authors have them;"
             " ordlib.datasets.lsp_mpii_ordinal reads it",
-            "  joints.json           the 2D joints",
+            "  joints.csv            the 2D joints",
             "  annotations.json      every question, answer, annotator and time",
+            *self.left_out,
         ]
-        lines += self.left_out
-        if self.twice:
-            names = sorted({repr(image.exported) for image in self.twice})
+        if self.agreement and self.agreement.relations:
             lines.append(
-                f"joints of {len(self.twice)} images were clicked twice, up to"
-                f" {max(image.apart_px for image in self.twice):.0f} px apart; those of"
-                f" {' and '.join(names)}, who was first, are exported"
+                f"agreement: {self.agreement.relations} relations known to two or more, all alike"
+                f" in {self.agreement.alike:.1%}, Krippendorff's alpha {self.agreement.alpha:.3f}"
             )
-        return "\n".join([*lines, *([self.agreement.text()] if self.agreement else [])])
+        return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class ClickedTwice:
-    """An image whose joints several annotators clicked.
-
-    Attributes:
-        image: file name.
-        annotators: who clicked.
-        exported: the first of them, whose joints are exported.
-        apart_px: the largest distance between two clicks for one joint.
-    """
-
-    image: str
-    annotators: list[str]
-    exported: str
-    apart_px: float
-
-
-def clicked_twice(clicks: Sequence[Clicked], names: Container[str]) -> list[ClickedTwice]:
-    """Which of the named images several annotators clicked; the clicks in the order of time."""
-    of_image: dict[str, list[Clicked]] = defaultdict(list)
-    for clicked in clicks:
-        of_image[clicked.image].append(clicked)
-    return [
-        ClickedTwice(name, [x.annotator for x in each], each[0].annotator, _apart(each))
-        for name, each in of_image.items()
-        if name in names and len(each) > 1
-    ]
-
-
-def _apart(clicks: Sequence[Clicked]) -> float:
-    pairs = (
-        (one.points[joint], other.points[joint])
-        for one, other in combinations(clicks, 2)
-        for joint in LSP14.joints
-    )
-    return max((math.dist(p, q) for p, q in pairs if p and q), default=0.0)
-
-
-def export_folder(folder: Path, joints_file: Path | None = None) -> Exported:
+def export_folder(folder: str | Path, joints: Path | None = None) -> Exported:
     """Write the answers of all annotators of a folder to `annotations/export` below it.
 
     Where annotators contradict each other, the relations are those of the weak ordering that
@@ -117,129 +89,123 @@ def export_folder(folder: Path, joints_file: Path | None = None) -> Exported:
 
     Args:
         folder: the folder that was annotated.
-        joints_file: file of 2D joints; see `ordlib.labelling.joints.find_joints`.
+        joints: file of 2D joints; if None, one that the folder has.
 
     Raises:
-        InputError: no answers yet, a damaged journal, other joints than those that were answered
-            about, a folder that cannot be written.
+        InputError: no answers yet, a damaged file of them, other joints than those that were
+            answered about, a folder that cannot be written.
     """
-    folder = folder.expanduser()
-    found = photographs(folder)
-    images = found.paths
-    file = find_joints(folder, joints_file)
-    joints = joints_of(found, file)
-    journals = read_journals(folder, images)
-    everyone = []
-    for events in journals.values():
-        # kinematic stands for any: only what follows from the answers is asked for
-        labels = labels_of(images, joints, "kinematic", journals)
-        for event in events:
-            labels.apply(event)
-        labels.require_same_joints(file)
-        everyone.append(labels)
-    answers = sum(len(labels.answers(row)) for labels in everyone for row in range(len(images)))
+    shown = pictures(folder)
+    given = joints_of(shown, joints)
+    store = Store(shown.folder, shown.bytes)
+    try:
+        events, given = store.events(), given.with_clicks(store.clicked())
+    finally:
+        store.close()
+    everyone: dict[str, Labels] = defaultdict(lambda: Labels(given))
+    for event in events:
+        everyone[event.annotator].apply(event)
+    for labels in everyone.values():
+        labels.require_same_joints()
+    answers = sum(len(x.answers(row)) for x in everyone.values() for row in range(len(given.names)))
     if not answers:
-        raise InputError(f"{folder / 'annotations'}: expected answers to export, found none")
-    relations, known = map(torch.stack, zip(*(x.directions() for x in everyone), strict=True))
-    target = folder / "annotations" / "export"
+        raise InputError(f"{store.path}: expected answers to export, found none")
+    directions = [labels.directions() for labels in everyone.values()]
+    relations, known = map(torch.stack, zip(*directions, strict=True))
     together, settled = combine(relations, known)
-    base = labels_of(images, joints, "kinematic", journals)
-    _write_layout(target, images, base, together, settled)
-    compared = _compare(list(journals), relations, known)
-    clicked_only = [
-        path.name for k, path in enumerate(images) if joints is None or not joints.covered[k]
-    ]
-    twice = clicked_twice(clicked_images(journals), clicked_only)
-    _write_plain(target / "annotations.json", images, journals, compared, twice)
-    count = int(settled.any(-1).any(-1).sum())
-    gone = found.gone(asked_about(event for events in journals.values() for event in events))
-    return Exported(target, count, answers, compared, found.left_out + gone, twice)
+    target = store.path.parent / "export"
+    export(target, shown.paths, given.keypoints_px, given.present, together, settled)
+    write_joints(target / "joints.csv", given.names, given.keypoints_px, given.present)
+    said = known.flatten(1).any(1)
+    compared = agreement(relations[said], known[said]) if said.sum() > 1 else None
+    _write_plain(target / "annotations.json", given.names, everyone, events, compared)
+    left_out = shown.left_out + shown.gone(e.image for x in everyone.values() for e in x.active)
+    images = int(settled.flatten(1).any(1).sum())
+    return Exported(target, images, answers, compared, left_out)
 
 
-def _compare(annotators: list[str], relations: Tensor, known: Tensor) -> Agreement | None:
-    """Agreement of those who have answered, if these are several."""
-    rows = [row for row in range(len(annotators)) if known[row].any()]
-    if len(rows) < 2:
-        return None
-    return agreement([annotators[row] for row in rows], relations[rows], known[rows])
-
-
-def combine(
-    relations: Int8[Tensor, "annotators images joints joints"],
-    known: Bool[Tensor, "annotators images joints joints"],
-) -> tuple[Int8[Tensor, "images joints joints"], Bool[Tensor, "images joints joints"]]:
-    """Relations of several annotators as those of one weak ordering for each image.
-
-    Returns:
-        The relations, and the pairs that at least one annotator knows.
-    """
+def combine(relations: Relations, known: Known) -> tuple[Relations, Known]:
+    """Relations of several annotators as those of one weak ordering for each image, and the pairs
+    that at least one annotator knows."""
     settled = known.any(0)
     ranks = consensus_ranks(relations, known, settled.any(-1))
     return relations_from_ranks(ranks) * settled.to(torch.int8), settled
 
 
-def _write_layout(
-    target: Path, images: list[Path], base: Labels, relations: Tensor, known: Tensor
+def export(
+    folder: Path,
+    images: Sequence[Path],
+    keypoints_px: Points,
+    present: Present,
+    relations: Relations,
+    known: Known,
 ) -> None:
-    """The authors' layout; each image has the joints of the file, or those clicked first."""
-    points, present = base.keypoints_px, base.present
-    known = known & present.unsqueeze(-1) & present.unsqueeze(-2)
-    export(target, images, points, present, relations * known.to(torch.int8), known)
-    write_joints(target / "joints.json", images, points, present)
+    """Write annotated images in the authors' layout (Section 4.1), which the loader reads.
+
+    `folder/lsp_dataset_original` appears complete, with
+
+    - `images/im0001.jpg` and so on, upright (see `labelling.folder.jpeg`);
+    - `joints.mat`: `joints` (3, 14, images), x and y counted from 0; the third value is 0 for a
+      joint with a position; a joint without one has NaN for x and y, and 1;
+    - `ordinal.mat`: `ord` (images, 14, 14), -1 where the row's joint is closer: the sign is
+      opposite to that of `relations`. NaN where not known, and on the diagonal;
+    - `names.csv`: the names that the images had.
+
+    Args:
+        folder: where to write; an earlier export there is replaced, other data are not.
+        images: image files.
+        keypoints_px: positions, pixels of the upright image.
+        present: joints that have a position.
+        relations: +1 where joint i is closer than joint j.
+        known: pairs whose relation is known.
+
+    Raises:
+        InputError: a file that is no image, a folder that holds other data or cannot be written.
+    """
+    target = folder / "lsp_dataset_original"
+    if target.exists() and not (target / "names.csv").is_file():
+        raise InputError(f"{target}: expected nothing or an earlier export, found other data")
+    if any(target.resolve() in image.resolve().parents for image in images):
+        raise InputError(f"{target}: expected images outside the export, found one in it")
+    points = keypoints_px.where(present[..., None], torch.nan) - matlab.ZERO_BASED
+    joints = torch.cat([points, ~present[..., None]], -1).permute(2, 1, 0)
+    known = known & ~torch.eye(JOINTS, dtype=torch.bool)
+    ordinal = (-relations).double().where(known, torch.nan)
+    with locked(folder), replacing(target) as temporary:
+        (temporary / "images").mkdir(parents=True)
+        for key, name, array in (("joints", "joints", joints), ("ord", "ordinal", ordinal)):
+            content = {key: array.double().numpy()}
+            savemat(str(temporary / f"{name}.mat"), content, do_compression=True)
+        with (temporary / "names.csv").open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(("image", "original"))
+            for number, image in enumerate(images, start=1):
+                name = f"im{number:04d}.jpg"
+                (temporary / "images" / name).write_bytes(jpeg(image))
+                rows.writerow((name, image.name))
 
 
 def _write_plain(
     path: Path,
-    images: list[Path],
-    journals: dict[str, list[Event]],
+    names: Sequence[str],
+    everyone: Mapping[str, Labels],
+    events: Sequence[Event],
     compared: Agreement | None,
-    twice: list[ClickedTwice],
 ) -> None:
     """Every event of every annotator, those that were undone marked so."""
-    events = []
-    for mine in journals.values():
-        kept = {event["n"] for event in active(mine)}
-        for event in mine:
-            undone = event["kind"] != "undo" and event["n"] not in kept
-            events.append({**event, "undone": undone})
+    kept = {event.n for labels in everyone.values() for event in labels.active}
     content = {
         "joints": list(LSP14.joints),
-        "images": [image.name for image in images],
-        "annotators": list(journals),
+        "images": list(names),
+        "annotators": list(everyone),
         "answers_say": "closer: the first joint is closer to the camera than the second",
-        "agreement": _plain(compared),
-        "joints_clicked_twice": [asdict(image) for image in twice],
-        "events": events,
+        "agreement": compared and {k: v if v == v else None for k, v in vars(compared).items()},
+        "events": [
+            {key: value for key, value in vars(event).items() if value is not None}
+            | {"undone": event.kind != "undo" and event.n not in kept}
+            for event in events
+        ],
     }
     with replacing(path) as temporary:
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def _plain(compared: Agreement | None) -> dict[str, Any] | None:
-    """Agreement as JSON; null stands for a number that is undefined."""
-    if compared is None:
-        return None
-
-    def number(value: float) -> float | None:
-        return value if value == value else None
-
-    names = LSP14.joints
-    return {
-        "relations": compared.relations,
-        "alike": number(compared.alike),
-        "krippendorff_alpha": number(compared.alpha),
-        "annotators": [
-            {"first": a, "second": b, "relations": n, "alike": number(s), "cohen_kappa": number(k)}
-            for (a, b), (n, s, k) in compared.of_two.items()
-        ],
-        "pairs": [
-            {
-                "first": names[i],
-                "second": names[j],
-                "images": int(compared.known[i, j]),
-                "alike": int(compared.equal[i, j]),
-            }
-            for i, j in compared.known.nonzero().tolist()
-        ],
-    }

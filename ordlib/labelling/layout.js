@@ -82,8 +82,7 @@ function help() {
       line(["2", "→", "F"], "the left one is farther, so the right one (square) is closer"),
       line(["3", "↓", "A"], "about the same, ambiguous, hard to tell"),
       line(["⌫", "B"], "back: take the last answer back, as often as you like"),
-      line(["S"], "put the image aside; it comes once more at the end. Put aside again, it stays" +
-        " unfinished until you take it up from the last page"),
+      line(["S"], "put the image aside; the last page takes all of these up again"),
       line(["Z"], "whole image, or the person alone; while clicking joints: nearer, as with the" +
         " wheel or two fingers"),
       line(["N"], "while clicking joints: this joint is not in the image"),
@@ -91,27 +90,18 @@ function help() {
     button("help", "", "close"));
 }
 
-function showProgress(part, { progress, annotator }) {
-  const done = progress.answers + progress.clicks;
-  const all = done + progress.questions_left + progress.clicks_left;
-  const share = all ? done / all : 1;
-  part.bar.style.width = `${100 * share}%`;
-  part.bar.parentElement.setAttribute("aria-valuenow", Math.round(100 * share));
-  part.left.textContent = [
-    `${progress.complete} of ${progress.images} images done`,
-    minutes(progress.minutes_left),
-    annotator,
-  ].filter(Boolean).join(" · ");
+function showProgress(part, { progress, annotator, phase }) {
+  const { images, placed, complete } = progress;
+  const clicking = phase === "joint";
+  const share = Math.round(100 * (clicking ? placed / images : progress.share));
+  part.bar.style.width = `${share}%`;
+  part.bar.parentElement.setAttribute("aria-valuenow", share);
+  const done = clicking ? `${placed} of ${images} images clicked`
+    : `${complete} of ${images} images done`;
+  part.left.textContent = `${done} · ${annotator}`;
 }
 
-function minutes(left) {
-  if (left <= 0) return "";
-  if (left < 1) return "less than a minute left";
-  const text = left < 90 ? `${Math.round(left)} min` : `${(left / 60).toFixed(1)} h`;
-  return `about ${text} left`;
-}
-
-function showDone(part, { progress, journal, aside, notes }) {
+function showDone(part, { progress, answers, aside, notes }) {
   const counts = [
     [progress.complete, "images complete"],
     [progress.aside, "images put aside"],
@@ -124,7 +114,7 @@ function showDone(part, { progress, journal, aside, notes }) {
     element("li", {}, element("b", {}, String(count)), ` ${what}`));
   part.done.replaceChildren(
     element("ul", {}, ...list),
-    element("p", {}, "Your answers: ", element("code", {}, journal)),
+    element("p", {}, "Your answers: ", element("code", {}, answers)),
     element("p", {}, "Export writes the data set with the answers of all annotators."),
     button("export", "main", "Export"),
     ...(aside.length ? [" ", button("again", "", "Take up what was put aside")] : []),

@@ -1,7 +1,7 @@
 // The page of the annotation tool. `mount` draws it into an element and talks through a transport:
 // HTTP to the server, or messages of a notebook widget (both at the end of this file). All state is
 // the session's; this file shows it and sends what was pressed. It is one module with drawing.js,
-// zoom.js and layout.js, joined by `ordlib.labelling.pages`.
+// zoom.js and layout.js, joined by `ordlib.labelling.messages`.
 
 const KEYS = {
   pair: {
@@ -34,7 +34,7 @@ class Clock {
 }
 
 export function mount(root, transport) {
-  const images = new Map(); // key -> promise of a decoded image, the latest used last
+  const images = new Map(); // id -> promise of a decoded image, the latest used last
   const clock = new Clock();
   const part = layout(root);
   const zoom = new Zoom();
@@ -48,17 +48,17 @@ export function mount(root, transport) {
   let failed = null; // message that was not answered
   let pair = "";
 
-  function load({ row, key }) {
-    const known = images.get(key);
-    images.delete(key);
-    const loading = known ?? transport.image(row, key).then(async (address) => {
+  function load(id) {
+    const known = images.get(id);
+    images.delete(id);
+    const loading = known ?? transport.image(id).then(async (address) => {
       const picture = new Image();
       picture.src = address;
       await picture.decode().finally(() => URL.revokeObjectURL(address));
       return picture;
     });
-    images.set(key, loading);
-    loading.catch(() => images.delete(key));
+    images.set(id, loading);
+    loading.catch(() => images.delete(id));
     while (images.size > IMAGES_KEPT) images.delete(images.keys().next().value);
     return loading;
   }
@@ -74,7 +74,7 @@ export function mount(root, transport) {
     } catch (error) {
       failed = message;
       tell(`This was not saved: ${error.message} All earlier answers are. Start the tool again if` +
-        " it has ended, open the address that it prints, or:", "error", true);
+        " it has ended, and open the address that it prints; or:", "error", true);
     } finally {
       busy = false;
       root.dataset.busy = "false";
@@ -83,7 +83,7 @@ export function mount(root, transport) {
 
   async function show(reply) {
     const same = reply.phase === "joint" && state?.phase === "joint" &&
-      reply.image.key === state.image.key;
+      reply.image.id === state.image.id;
     if (!same) zoom.reset();
     state = reply;
     shown = false;
@@ -91,13 +91,13 @@ export function mount(root, transport) {
     root.dataset.phase = state.phase;
     tell(state.error ?? state.notice ?? "", state.error ? "error" : "notice");
     part.back.disabled = !state.can_go_back;
-    if (state.progress) showProgress(part, state);
+    showProgress(part, state);
     if (state.phase === "done") {
       showDone(part, state);
-    } else if (state.phase !== "broken") {
+    } else {
       showQuestion();
       try {
-        image = await load(state.image);
+        image = await load(state.image.id);
       } catch {
         tell(`The image ${state.image.name} cannot be shown; put it aside with S.`, "error");
       }
@@ -108,7 +108,7 @@ export function mount(root, transport) {
     shown = true;
     clock.restart();
     root.dataset.token = state.token; // set last: says that the question can be answered
-    for (const next of state.upcoming ?? []) load(next).catch(() => {});
+    for (const next of state.upcoming) load(next).catch(() => {});
   }
 
   function showQuestion() {
@@ -124,9 +124,8 @@ export function mount(root, transport) {
       return;
     }
     part.title.textContent = "Which is closer to the camera?";
-    part.place.textContent = state.group
-      ? `image ${state.group.place} of ${state.group.size} for this pair`
-      : "gone back";
+    part.place.textContent =
+      `image ${state.group.place} of ${state.group.size} for this pair`;
     state.joints.forEach((joint, i) => { part.names[i].textContent = joint.name; });
     const now = state.joints.map((joint) => joint.name).join("/");
     part.answers.classList.toggle("new", now !== pair);
@@ -291,7 +290,7 @@ function http() {
       if (!answered.ok) throw new Error(`${await answered.text()}.`);
       return answered.json();
     },
-    image: async (row, key) => `/image/${row}?${key}`,
+    image: async (id) => `/image/${id}`,
   };
 }
 
@@ -308,14 +307,16 @@ function messages(model) {
     const id = ++last;
     waiting.set(id, resolve);
     model.send({ ...message, id });
-    setTimeout(() => waiting.delete(id) && reject(new Error("the kernel does not answer.")), 15000);
+    const seconds = message.type === "export" ? 3600 : 15;
+    setTimeout(
+      () => waiting.delete(id) && reject(new Error("the kernel does not answer.")), 1000 * seconds);
   });
   model.on("msg:custom", receive);
   return {
     wholePage: false,
     send: ask,
-    async image(row, key) {
-      const bytes = await ask({ type: "image", row, key });
+    async image(image) {
+      const bytes = await ask({ type: "image", image });
       if (!bytes) throw new Error("the image file cannot be read.");
       return URL.createObjectURL(new Blob([bytes]));
     },
@@ -337,4 +338,7 @@ export default {
 };
 
 const page = document.getElementById("ordlib-page");
-if (page) mount(page, http());
+if (page) {
+  history.replaceState(null, "", "/"); // without the secret, which is in a cookie now
+  mount(page, http());
+}

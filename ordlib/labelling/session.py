@@ -1,53 +1,36 @@
 """A sitting of one annotator: which question comes next, going back, and how far it is."""
 
 import getpass
-import statistics
+import secrets
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
-from ordlib.annotation.procedure import GROUP_SIZE, Clock
+import torch
+
+from ordlib.annotation.procedure import GROUP_SIZE, make_strategy
 from ordlib.annotation.strategies import STRATEGIES, WITH_PRIOR
 from ordlib.errors import InputError
-from ordlib.labelling.joints import find_joints, joints_of, labels_of
-from ordlib.labelling.journal import (
-    Event,
-    Header,
-    Journal,
-    asked_about,
-    contents,
-    image_set,
-    journal_path,
-    read_journal,
-    read_journals,
-)
-from ordlib.labelling.labels import JOINTS, Pair
-from ordlib.labelling.photographs import photographs, some
+from ordlib.labelling.folder import pictures
+from ordlib.labelling.joints import joints_of
+from ordlib.labelling.labels import CLICK_ORDER, Labels, Pair, pair_of
+from ordlib.labelling.store import Point, Store, some
+from ordlib.skeleton import LSP14
 
 USABLE_STRATEGIES = tuple(name for name in STRATEGIES if name not in WITH_PRIOR)
 """Strategies that need nothing but the answers."""
 
-QUESTIONS_PER_JOINT, SECONDS_PER_QUESTION = 17 / 14, Clock().grouped_s
-"""What the paper measured (Section 4.1): assumed until this folder's own numbers are known."""
-
-_SECONDS_COUNTED = 60.0
-
 
 @dataclass(frozen=True)
 class Question:
-    """What an annotator is asked: to order a pair of joints or to click one.
+    """What an annotator is asked: to order a pair of joints or to click one."""
 
-    Attributes:
-        row: the image.
-        pair: first and second joint; None if a joint is to be clicked.
-        joint: name of the joint to click; None if a pair is asked about.
-    """
-
-    row: int
-    pair: Pair | None = None
-    joint: str | None = None
+    row: int  # the image
+    pair: Pair | None = None  # first and second joint; None if a joint is to be clicked
+    joint: str | None = None  # the joint to click; None if a pair is asked about
+    group: tuple[int, int] = (0, 1)  # answers in a row about this pair, and with those to come
 
 
 def login_name() -> str:
@@ -61,13 +44,14 @@ def login_name() -> str:
 class Session:
     """Asks one annotator about the images of a folder and keeps each answer at once.
 
+    What is asked next follows from the answers that were not undone, so to go back is to be where
+    one was. Other windows and people may answer meanwhile; `refresh` takes in what they did.
+
     Attributes:
-        folder: where the images are.
-        images: the image files; a row is a place in this list.
-        sizes: width and height of each, pixels.
-        joints: joints that a file gave, or None.
-        journal: the annotator's answers on disk.
-        labels: what follows from them.
+        pictures: the images; a row is a place among those that can be shown.
+        annotator: who answers.
+        store: everybody's answers on disk.
+        labels: what follows from this annotator's.
     """
 
     def __init__(
@@ -76,7 +60,6 @@ class Session:
         annotator: str | None = None,
         joints: Path | None = None,
         strategy: str | None = None,
-        instead_of: "Session | None" = None,
     ) -> None:
         """Open a folder, and go on where this annotator stopped.
 
@@ -86,141 +69,123 @@ class Session:
             joints: file of 2D joints; if None, one that the folder has. Without any, joints are
                 clicked first, or taken from another annotator who clicked them.
             strategy: which rule chooses the questions: that of earlier answers, else kinematic.
-            instead_of: an open session of the same folder and annotator that is to be closed once
-                this one has begun.
 
         Raises:
-            InputError: no images, unusable joints, a journal that is in use, damaged or about
-                something else, a folder that cannot be written.
+            InputError: no images, unusable joints, answers that are damaged or about something
+                else, a folder that cannot be written.
         """
-        self.folder = Path(folder).expanduser()
-        self.photographs = photographs(self.folder)
-        self.images = self.photographs.paths
-        self.sizes: list[tuple[int, int]] = [(w, h) for w, h in self.photographs.sizes.tolist()]
-        self.joints_file = find_joints(self.folder, joints)
-        self.joints = joints_of(self.photographs, self.joints_file)
-        annotator = annotator or login_name()
-        path = journal_path(self.folder, annotator)
-        header = Header(annotator, image_set(self.images), _strategy(path, strategy))
-        others = {}
-        if self.joints is None or not self.joints.covered.all():
-            others = read_journals(self.folder, self.images, leave_out=annotator)
-        earlier = instead_of.journal if instead_of else None
-        if earlier and earlier.path.resolve() != path.resolve():
-            earlier = None
-        self.journal: Journal = Journal(path, header, earlier)
+        if strategy not in (None, *USABLE_STRATEGIES):
+            raise InputError(
+                f"strategy: expected one of {', '.join(USABLE_STRATEGIES)}, found {strategy!r}"
+            )
+        self.annotator = annotator or login_name()
+        self.pictures = pictures(folder)
+        self._given = joints_of(self.pictures, joints)
+        self.labels = Labels(self._given)
+        self.id = secrets.token_hex(4)  # tells this session's questions and images from others'
+        self._number = self._seen = 0
+        self._open: dict[int, Pair | None] | None = None
+        self.store = Store(self.pictures.folder, self.pictures.bytes)
         try:
-            self.labels = labels_of(self.images, self.joints, header.strategy, others)
-            for event in self.journal.events:
-                self.labels.apply(event)
-            self.labels.require_same_joints(self.joints_file)
-            self._begin()
-        except BaseException:
+            self._strategy = self.store.strategy(self.annotator, strategy)
+            self.refresh()
+            self.labels.require_same_joints()
+        except InputError:
             self.close()
             raise
 
-    def _begin(self) -> None:
-        self._urgent: list[int] = []
-        self._queue: list[int] = []
-        self._pair: Pair | None = None
-        self._asked = 0  # of the present group
-        self._pass = 0  # how often an image may have been put aside to be asked about now
-        run = self._last_run()
-        if run is not None and 0 < run[1] < GROUP_SIZE:
-            pair, self._asked = run
-            self._open_group(pair, GROUP_SIZE - self._asked)
-        self.current()
+    def refresh(self) -> None:
+        """Take in what was done since, in this and in other windows.
 
-    def _last_run(self) -> tuple[Pair, int] | None:
-        """The pair that was asked last, and for how many images in a row."""
-        answers = [event for event in self.labels.active if event["kind"] == "answer"]
-        if not answers:
-            return None
-        last = answers[-1]
-        same = 0
-        for event in reversed(answers):
-            if (event["first"], event["second"]) != (last["first"], last["second"]):
-                break
-            same += 1
-        joints = self.journal.header.joints
-        return (joints.index(last["first"]), joints.index(last["second"])), same
+        Raises:
+            InputError: the answers cannot be read.
+        """
+        events = self.store.events(self._seen)
+        if any(event.kind in ("joint", "undo") for event in events):
+            self.labels.place(self._given.with_clicks(self.store.clicked()))
+        if events:
+            self._open = None
+        for event in events:
+            self._seen = event.n
+            if event.annotator == self.annotator:
+                self._number = event.number
+                self.labels.apply(event)
 
     @property
     def token(self) -> str:
-        """The journal and its number of events: an answer that carries another token was to an
-        older question, or to that of another folder."""
-        return f"{self.journal.id}-{len(self.journal.events)}"
+        """Session and number of events: a message with another one is about an older question."""
+        return f"{self.id}-{self._number}"
 
     @property
     def notes(self) -> list[str]:
         """What is left out, in words, a line each."""
-        lines = list(self.photographs.left_out)
-        lines += self.photographs.gone(asked_about(self.journal.events))
-        if self.joints is not None and not all(self.labels.placed):
-            lines.append(f"{self.joints_file}: {self.joints.problems()}")
+        lines = list(self.pictures.left_out)
+        lines += self.pictures.gone(event.image for event in self.labels.active)
+        if self._given.file is None and not self.labels.joints.placed.all():
+            lines.append("joints: neither joints.mat nor joints.csv, so they are clicked first")
+        if self._given.problems:
+            lines.append(f"{self._given.file}: {self._given.problems}")
         if few := self.unusable():
             lines.append(f"fewer than two joints, so nothing to ask: {some(few)}")
         return lines
 
     def unusable(self) -> list[str]:
         """Images about which nothing can be asked, since fewer than two joints are known."""
-        few = self.labels.present.sum(1) < 2
-        return [self.images[r].name for r in few.nonzero()[:, 0].tolist() if self.labels.placed[r]]
+        joints = self.labels.joints
+        few = joints.placed & (joints.present.sum(1) < 2)
+        return [self.pictures.names[row] for row in few.nonzero()[:, 0].tolist()]
+
+    def open_rows(self) -> dict[int, Pair | None]:
+        """Images with something left to ask, and the next pair of those whose joints are known."""
+        if self._open is None:
+            placed = self.labels.joints.placed.tolist()
+            strategy = make_strategy(self._strategy, self.labels.knowledge, LSP14)
+            pairs = strategy.next_pairs(torch.arange(len(placed))).sort(-1).values.tolist()
+            self._open = {
+                row: (first, second) if placed[row] else None
+                for row, (first, second) in enumerate(pairs)
+                if first >= 0 or not placed[row]
+            }
+        return self._open
 
     def current(self) -> Question | None:
-        """The question to show, or None when all is done that was not put aside twice."""
-        while self._urgent and not self.open(self._urgent[-1]):
-            self._urgent.pop()
-        if self._urgent:
-            return self._question(self._urgent[-1])
-        self._queue = [row for row in self._queue if self._is_waiting(row)]
-        if not self._queue:
-            self._next_group()
-        return self._question(self._queue[0]) if self._queue else None
+        """The question to show, or None when all is done that was not put aside.
 
-    def _question(self, row: int) -> Question:
-        if self.labels.placed[row]:
-            return Question(row, pair=self.labels.next_pair(row))
-        return Question(row, joint=self.labels.next_click(row))
+        Joints to click come first. Then images that wait for the same pair come in a row, up to 50
+        (Section 4.1), and after them those of the pair that most images wait for.
+        """
+        questions = self.upcoming(1)
+        return questions[0] if questions else None
 
-    def open(self, row: int) -> bool:
-        """Whether there is something left to ask about an image."""
-        return not self.labels.placed[row] or self.labels.next_pair(row) is not None
+    def upcoming(self, count: int) -> list[Question]:
+        """The question to show, and those that are likely to come next."""
+        aside = self.labels.aside()
+        waiting = {row: pair for row, pair in self.open_rows().items() if row not in aside}
+        unplaced = [row for row, pair in waiting.items() if pair is None]
+        if unplaced:
+            return [Question(row, joint=self._next_click(row)) for row in unplaced[:count]]
+        if not waiting:
+            return []
+        last, run = self._last_run()
+        counts = Counter(waiting.values())
+        pair = last
+        if not run % GROUP_SIZE or last not in counts:
+            others = {p: n for p, n in counts.items() if p != last} or counts
+            pair, run = min(others, key=lambda p: (-others[p], p or ())), 0
+        rows = [row for row, p in waiting.items() if p == pair]
+        group = run % GROUP_SIZE, min(GROUP_SIZE, run % GROUP_SIZE + len(rows))
+        return [Question(row, pair=pair, group=group) for row in rows[:count]]
 
-    def _is_waiting(self, row: int) -> bool:
-        """Whether an image of the queue still waits for the question of its group."""
-        if not self.open(row) or self.labels.skips(row) > self._pass:
-            return False
-        return not self.labels.placed[row] or self.labels.next_pair(row) == self._pair
+    def _next_click(self, row: int) -> str | None:
+        clicks = self.labels.clicks(row)
+        return next((joint for joint in CLICK_ORDER if joint not in clicks), None)
 
-    def _next_group(self) -> None:
-        """Joints to click come first, then the pair that most images wait for; images that were
-        put aside come last, once."""
-        self._asked = 0
-        rows = self._candidates()
-        unplaced = [row for row in rows if not self.labels.placed[row]]
-        if unplaced or not rows:
-            self._queue, self._pair = unplaced[:1], None
-            return
-        pairs = Counter(self.labels.next_pair(row) for row in rows)
-        if len(pairs) > 1:
-            pairs.pop(self._pair, None)
-        most = max(pairs.values())
-        self._open_group(min(pair for pair, count in pairs.items() if pair and count == most))
-
-    def _candidates(self) -> list[int]:
-        """Images with something to ask, of the first pass if there are any, else of the second."""
-        rows = [row for row in range(len(self.images)) if self.open(row)]
-        for self._pass in (0, 1):
-            found = [row for row in rows if self.labels.skips(row) <= self._pass]
-            if found:
-                return found
-        return []
-
-    def _open_group(self, pair: Pair, size: int = GROUP_SIZE) -> None:
-        rows = (row for row in self._candidates() if self.labels.placed[row])
-        self._pair = pair
-        self._queue = [row for row in rows if self.labels.next_pair(row) == pair][:size]
+    def _last_run(self) -> tuple[Pair | None, int]:
+        """The pair that was asked last, and for how many images in a row."""
+        pairs = (pair_of(e) for e in reversed(self.labels.active) if e.kind == "answer")
+        last = next(pairs, None)
+        same = takewhile(lambda pair: pair == last, pairs)
+        return last, 0 if last is None else 1 + sum(1 for _ in same)
 
     def answer(self, answer: str, seconds: float) -> None:
         """Keep the answer about the first joint of the current pair: closer, farther, ambiguous.
@@ -230,24 +195,25 @@ class Session:
                 has changed then. The same holds for the methods below.
         """
         question = self._expect(lambda q: q.pair is not None, "a question about a pair of joints")
-        assert question.pair is not None
-        first, second = (self.journal.header.joints[joint] for joint in question.pair)
-        joints = self.labels.joints_digest(question.row)
+        first, second = (LSP14.joints[joint] for joint in question.pair or ())
+        given = bool(self._given.placed[question.row])
+        joints = self._given.digest(question.row) if given else None
         details = {"first": first, "second": second, "answer": answer, "joints": joints}
-        self._add("answer", question, **details, seconds=seconds)
-        self._asked += question.pair == self._pair
+        self._add("answer", image=self._name(question), **details, seconds=seconds)
 
-    def click(self, point: list[float] | None, seconds: float) -> None:
+    def click(self, point: Point | None, seconds: float) -> None:
         """Keep the place of the current joint, in pixels; None if it is not in the image."""
         question = self._expect(lambda q: q.joint is not None, "a question for a joint")
-        width, height = self.sizes[question.row]
+        width, height = self.pictures.sizes[question.row].tolist()
         if point is not None and not (0 <= point[0] <= width and 0 <= point[1] <= height):
             raise InputError(f"point: expected one inside {width} x {height}, found {point}")
-        self._add("joint", question, joint=question.joint, point=point, seconds=seconds)
+        x, y = point or (None, None)
+        image = self._name(question)
+        self._add("joint", image=image, first=question.joint, x=x, y=y, seconds=seconds)
 
     def skip(self) -> None:
-        """Put the current image aside; it comes once more after the others."""
-        self._add("skip", self._expect(lambda q: True, "a question"))
+        """Put the current image aside, until `again`."""
+        self._add("skip", image=self._name(self._expect(lambda q: True, "a question")))
 
     def _expect(self, fits: Callable[[Question], bool], what: str) -> Question:
         question = self.current()
@@ -255,112 +221,57 @@ class Session:
             raise InputError(f"answer: expected when {what} is shown, found another state")
         return question
 
-    def _add(self, kind: str, question: Question, **details: Any) -> None:
-        image = self.images[question.row].name
-        self.labels.apply(self.journal.append(kind, image=image, **details))
-        # an image that was gone back to is asked about its next pair in its turn
-        if self._urgent and not (kind == "joint" and not self.labels.placed[question.row]):
-            self._urgent.pop()
+    def _name(self, question: Question) -> str:
+        return self.pictures.names[question.row]
+
+    def _add(self, kind: str, **details: object) -> None:
+        try:
+            self.store.add(self.annotator, self._number + 1, kind, **details)
+        finally:
+            self.refresh()
 
     @property
     def can_go_back(self) -> bool:
         """Whether there is an event to take back, and not one about an image that is gone."""
         last = self.labels.active[-1:]
-        return any("image" not in event or self.labels.row(event) is not None for event in last)
+        return any(event.image is None or self.labels.row(event) is not None for event in last)
 
     def back(self) -> None:
-        """Take the last event back and ask that question again; do nothing if there is none."""
+        """Take the last event back, so that its question comes again; nothing if there is none."""
         if self.can_go_back:
-            undone = self.labels.apply(self.journal.append("undo"))
-            row = self.labels.row(undone)
-            if row is not None and row not in self._urgent[-1:]:
-                self._urgent.append(row)
-            if undone["kind"] == "answer" and self._undone_pair(undone) == self._pair:
-                self._asked = max(0, self._asked - 1)
-
-    def _undone_pair(self, event: Event) -> Pair:
-        joints = self.journal.header.joints
-        return joints.index(event["first"]), joints.index(event["second"])
+            self._add("undo", undoes=self.labels.active[-1].n)
 
     def again(self) -> None:
         """Take up all images that were put aside."""
-        self.labels.apply(self.journal.append("again"))
+        self._add("again")
 
     def close(self) -> None:
-        """Let others open the journal."""
-        self.journal.close()
+        """Close the file of answers."""
+        self.store.close()
 
-    def group(self) -> tuple[int, int]:
-        """How many images of the present group are answered, and how many it has."""
-        return self._asked, self._asked + len(self._queue)
-
-    def in_group(self, question: Question) -> bool:
-        """Whether a question is one of the present group, and not one that was gone back to."""
-        return question.row in self._queue and question.pair == self._pair
-
-    def upcoming(self, count: int = 3) -> list[int]:
-        """Images that are likely to be shown after the current one."""
-        current = self.current()
-        rows = [*self._urgent[::-1], *self._queue, *self._candidates()]
-        seen = [row for row in dict.fromkeys(rows) if current is None or row != current.row]
-        return seen[:count]
-
-    def progress(self) -> dict[str, Any]:
-        """Counts: images complete, put aside, unusable and in all, answers, questions left (an
-        estimate), clicks left, and minutes left."""
-        rows = range(len(self.images))
-        open_rows = [row for row in rows if self.open(row)]
-        aside = self.aside()
-        left = [row for row in open_rows if row not in set(aside)]
-        unusable = len(self.unusable())
-        counted = Counter(e["kind"] for e in self.labels.active if self.labels.row(e) is not None)
-        clicks = sum(JOINTS - len(self.labels.clicks(r)) for r in left if not self.labels.placed[r])
-        questions = self._questions_left(left)
-        seconds = questions * self._pace("answer") + clicks * self._pace("joint")
+    def progress(self) -> dict[str, int | float]:
+        """Counts of images (in all, placed, complete, put aside, unusable), answers and clicks, and
+        the share of all relations that is known."""
+        rows, unusable = self.open_rows(), len(self.unusable())
+        known = self.labels.directions()[1].sum() / 2
+        joints = self.labels.joints.present.sum(1)
+        joints = torch.where(self.labels.joints.placed, joints, len(LSP14))
+        kinds = Counter(e.kind for e in self.labels.active if self.labels.row(e) is not None)
         return {
-            "images": len(self.images),
-            "complete": len(self.images) - len(open_rows) - unusable,
-            "aside": len(aside),
+            "images": len(self.pictures.paths),
+            "placed": int(self.labels.joints.placed.sum()),
+            "complete": len(self.pictures.paths) - len(rows) - unusable,
+            "aside": len(self.labels.aside() & rows.keys()),
             "unusable": unusable,
-            "answers": counted["answer"],
-            "clicks": counted["joint"],
-            "questions_left": questions,
-            "clicks_left": clicks,
-            "minutes_left": seconds / 60,
+            "answers": kinds["answer"],
+            "clicks": kinds["joint"],
+            "share": float(known / (joints * (joints - 1) / 2).sum().clamp_min(1)),
         }
 
-    def aside(self) -> list[int]:
-        """Images that were put aside twice, so that nothing is asked about them."""
-        rows = range(len(self.images))
-        return [row for row in rows if self.open(row) and self.labels.skips(row) > 1]
-
-    def _questions_left(self, rows: list[int]) -> int:
-        """At least one for each image; in all, about as many as complete images have taken."""
-        left = set(rows)
-        asked = [len(self.labels.answers(row)) for row in range(len(self.images))]
-        shown = self.labels.present.sum(1).tolist()
-        done = [row for row in range(len(self.images)) if row not in left and asked[row]]
-        rate = QUESTIONS_PER_JOINT
-        if self.journal.header.strategy == "all":
-            rate = (JOINTS - 1) / 2
-        elif len(done) >= 3:
-            rate = sum(asked[row] for row in done) / sum(shown[row] for row in done)
-        expected = [rate * (shown[row] if self.labels.placed[row] else JOINTS) for row in rows]
-        return sum(max(1, round(e) - asked[row]) for e, row in zip(expected, rows, strict=True))
-
-    def _pace(self, kind: str) -> float:
-        """Seconds of a typical event, of the last 50; pauses do not count."""
-        taken = [event["seconds"] for event in self.labels.active if event["kind"] == kind][-50:]
-        shown = [min(seconds, _SECONDS_COUNTED) for seconds in taken]
-        return statistics.median(shown) if len(shown) >= 5 else SECONDS_PER_QUESTION
-
-
-def _strategy(path: Path, wanted: str | None) -> str:
-    """The strategy asked for, else that of the journal, else kinematic."""
-    if wanted is not None and wanted not in USABLE_STRATEGIES:
-        raise InputError(
-            f"strategy: expected one of {', '.join(USABLE_STRATEGIES)}, found {wanted!r}"
+    def summary(self) -> str:
+        """How far the annotator is, in a line."""
+        counts = self.progress()
+        return (
+            f"{self.annotator}: {counts['complete']} of {counts['images']} images complete,"
+            f" {counts['answers']} answers"
         )
-    if wanted is None and path.is_file() and b"\n" in contents(path):
-        wanted = read_journal(path)[0].strategy
-    return wanted or "kinematic"
