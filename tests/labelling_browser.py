@@ -8,10 +8,10 @@ import sys
 import pytest
 from labelling_folders import truth
 
-from ordlib.labelling.files import read_joints
-from ordlib.labelling.journal import active, read_journal
+from ordlib.labelling.folder import pictures
+from ordlib.labelling.joints import joints_of
 from ordlib.labelling.messages import spoken
-from ordlib.labelling.photographs import image_files
+from ordlib.labelling.session import Session
 from ordlib.skeleton import LSP14
 
 ARGUMENTS = [
@@ -132,11 +132,18 @@ def in_order(answers):
     ]
 
 
-def in_journal(folder):
+def on_disk(folder):
+    """Events on disk that were not undone."""
+    session = Session(folder, "ann")
+    session.close()
+    return session.labels.active
+
+
+def answers_on_disk(folder):
     """Answers on disk that were not undone, with each pair in the order of the alphabet."""
-    _, events = read_journal(folder / "annotations" / "ann.jsonl")
-    keys = ("image", "first", "second", "answer")
-    return in_order(tuple(e[key] for key in keys) for e in active(events) if e["kind"] == "answer")
+    return in_order(
+        (e.image, e.first, e.second, e.answer) for e in on_disk(folder) if e.kind == "answer"
+    )
 
 
 def pixels(page):
@@ -146,14 +153,13 @@ def pixels(page):
 
 def marker(page, folder, image, joint):
     """Where a joint is on the canvas: the person's box fills it, centred."""
-    place = next(i for i, path in enumerate(image_files(folder)) if path.name == image)
     state = page.evaluate(
         "async () => (await fetch('/message', {method: 'POST', headers:"
         " {'Content-Type': 'application/json'}, body: '{\"type\": \"state\"}'})).json()"
     )
     left, top, right, bottom = state["image"]["box"]
-    joints = read_joints(folder / "joints.json", image_files(folder))
-    x, y = joints.keypoints_px[place, LSP14.index(joint)].tolist()
+    joints = joints_of(pictures(folder))
+    x, y = joints.keypoints_px[joints.names.index(image), LSP14.index(joint)].tolist()
     assert left <= x <= right and top <= y <= bottom
     box = page.locator("canvas").bounding_box()
     zoom = min(box["width"] / (right - left), box["height"] / (bottom - top))

@@ -14,9 +14,9 @@ from photo_files import random_points, save_images
 from PIL import Image
 from scipy.io import loadmat
 
+from ordlib.data import open_picture
 from ordlib.datasets import lsp_mpii_ordinal
 from ordlib.errors import InputError
-from ordlib.images import load_image
 from ordlib.labelling.exporting import agreement, combine, export, export_folder
 from ordlib.labelling.folder import pictures
 from ordlib.labelling.joints import joints_of
@@ -108,7 +108,7 @@ def test_exported_pictures_have_the_pixels_that_are_learned_from(tmp_path):
         copy = tmp_path / "lsp_dataset_original" / "images" / f"im{number:04d}.jpg"
         with Image.open(copy) as pixels:
             assert pixels.format == "JPEG" and not pixels.getexif()
-            expected = np.array(load_image(image), int)
+            expected = np.array(open_picture(image).decode(), int)
             assert np.abs(np.array(pixels, int) - expected).max() <= 3
     assert np.array(Image.open(copy)).std() > 50  # not white
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ordlib.annotation.consensus import consensus_ranks
 from ordlib.annotation.knowledge import relations_from_ranks
-from ordlib.datasets import matlab
+from ordlib.arrays import ZERO_BASED
 from ordlib.errors import InputError
 from ordlib.files import locked, replacing
 from ordlib.labelling.folder import jpeg, pictures
@@ -167,7 +167,7 @@ def export(
         raise InputError(f"{target}: expected nothing or an earlier export, found other data")
     if any(target.resolve() in image.resolve().parents for image in images):
         raise InputError(f"{target}: expected images outside the export, found one in it")
-    points = keypoints_px.where(present[..., None], torch.nan) - matlab.ZERO_BASED
+    points = keypoints_px.where(present[..., None], torch.nan) - ZERO_BASED
     joints = torch.cat([points, ~present[..., None]], -1).permute(2, 1, 0)
     known = known & ~torch.eye(JOINTS, dtype=torch.bool)
     ordinal = (-relations).double().where(known, torch.nan)

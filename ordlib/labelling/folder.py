@@ -10,8 +10,8 @@ from pathlib import Path
 from jaxtyping import Int64
 from torch import Tensor
 
+from ordlib.data import image_sizes, open_picture
 from ordlib.errors import InputError
-from ordlib.images import broken_images, image_sizes, load_image
 from ordlib.labelling.store import some
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -57,13 +57,19 @@ def pictures(folder: str | Path) -> Pictures:
         raise InputError(f"{_readable(str(folder))}: expected a folder with a name in UTF-8")
     files = image_files(folder)
     named = [path for path in files if _is_text(path.name)]
-    broken = broken_images(named)
     left_out = [
-        *(f"{_readable(p.name)}: left out, its name is not UTF-8" for p in files if p not in named),
-        *(f"{path.name}: left out, it cannot be decoded" for path in named if path in broken),
-        *_other_kinds(files[0].parent),
+        f"{_readable(path.name)}: left out, its name is not UTF-8"
+        for path in files
+        if path not in named
     ]
-    paths = [path for path in named if path not in broken]
+    paths = []
+    for path in named:
+        try:
+            open_picture(path).decode(0)
+            paths.append(path)
+        except InputError as error:
+            left_out.append(f"left out: {error}")
+    left_out += _other_kinds(files[0].parent)
     if not paths:
         raise InputError(f"{folder}: expected an image that can be shown, found {left_out[0]}")
     rows = [row for row, path in enumerate(files) if path in set(paths)]
@@ -95,16 +101,19 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def jpeg(path: Path) -> bytes:
-    """A picture as a JPEG file of the very pixels that networks learn from.
+    """A picture as a JPEG file that shows the very pixels that networks learn from.
 
-    Readers differ in which way up a photograph is, and in how bright one of 16 bits is. So what
-    people see, and what is exported, is never the file itself; it says nothing of place and time.
+    Programs differ in which way up a photograph is, and in how bright one of 16 bits is. So what
+    people see, and what is exported, is the file itself only where all of them agree.
 
     Raises:
         InputError: a file that is no image.
     """
+    picture = open_picture(path)
+    if picture.format == "JPEG":
+        return picture.upright_bytes()
     encoded = io.BytesIO()
-    load_image(path).save(encoded, "JPEG", quality=95, subsampling=0)
+    picture.decode().save(encoded, "JPEG", quality=95, subsampling=0)
     return encoded.getvalue()
 
 

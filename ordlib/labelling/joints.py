@@ -14,7 +14,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ordlib.datasets import matlab
+from ordlib.arrays import ZERO_BASED
+from ordlib.arrays import read_joints as read_table
+from ordlib.data import inside
 from ordlib.errors import InputError
 from ordlib.files import digest, replacing
 from ordlib.labelling.folder import Pictures
@@ -107,7 +109,7 @@ def _read(path: Path, pictures: Pictures) -> Joints:
     points, others = readers[path.suffix.lower()](path, pictures.files)
     points, names = points[pictures.rows], pictures.names
     given = ~points.isnan().any(-1)
-    present = ((points >= 0) & (points <= pictures.sizes[:, None])).all(-1)
+    present = inside(points, pictures.sizes)
     outside = given & ~present
     if outside.sum() > given.sum() / 2 or not present.any():
         raise InputError(
@@ -131,11 +133,11 @@ def _read(path: Path, pictures: Pictures) -> Joints:
 
 
 def _read_mat(path: Path, files: Sequence[Path]) -> tuple[Points, str]:
-    table = matlab.read_joints(path, [JOINTS])
+    table = read_table(path, [JOINTS])
     usable = table.flags if table.joints_first else ~table.missing
     if (usable & table.points.isnan().any(-1)).any():
         raise InputError(f"{path}: joints: expected positions of annotated joints, found NaN")
-    points = torch.where(usable[..., None], table.points + matlab.ZERO_BASED, torch.nan)
+    points = torch.where(usable[..., None], table.points + ZERO_BASED, torch.nan)
     return points[_columns(path, files, len(points))], ""
 
 
