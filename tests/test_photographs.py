@@ -1,6 +1,5 @@
 """Photographs to learn from and to test on: what is read, PCK, training, the command."""
 
-import json
 import os
 import signal
 import subprocess
@@ -101,9 +100,12 @@ def test_the_real_sample_is_split_as_it_is_said(shared_data):
 
 def test_photographs_without_joints_are_left_out(tmp_path):
     make_folder(tmp_path, ("a.png", "b.png", "c.png", "d.png"), joints=False)
-    places = {joint: [20 + 3 * k, 30 + 2 * k] for k, joint in enumerate(LSP14.joints)}
-    content = {"joints": list(places), "images": {name: places for name in ("b.png", "d.png")}}
-    (tmp_path / "joints.json").write_text(json.dumps(content))
+    lines = [
+        f"{name},{joint},{20 + 3 * k},{30 + 2 * k}"
+        for name in ("b.png", "d.png")
+        for k, joint in enumerate(LSP14.joints)
+    ]
+    (tmp_path / "joints.csv").write_text("\n".join(["image,joint,x,y", *lines]))
     train, test = album.split(album.read(tmp_path, size=32), 2)
     assert (len(train), len(test)) == (1, 1)
 
@@ -113,7 +115,7 @@ def test_answers_of_the_tool_are_used_unless_joints_are_named(answered):
     assert (train.answered, len(test)) == (5, 1)
     assert photographs.row_for(train).id == "table2/ordinal"
     assert "2D joints, and ordinal answers for 5" in photographs.summary(train, test)
-    train, _ = album.split(album.read(answered, answered / "joints.json", size=32))
+    train, _ = album.split(album.read(answered, answered / "joints.csv", size=32))
     assert train.answered == 0 and photographs.row_for(train).id == "table2/keypoints"
 
 
