@@ -29,8 +29,7 @@ import torch
 
 from ordlib import experiments, plots
 from ordlib.camera import project
-from ordlib.experiments import claims, published, results
-from ordlib.experiments import roles as domains
+from ordlib.experiments import claims, intervals, published, roles, statements, tables
 from ordlib.relations import relations_from_depth
 from ordlib.scales import SCALES
 from ordlib.skeleton import H36M17
@@ -47,8 +46,8 @@ ROLES = ["shift"]
 setting = experiments.Setting(scale, seed, data, device)
 seeds, folder = setting.seeds(), setting.folder
 experiments.train(ROWS, seeds)
-assert set(ROWS) == set(claims.ROWS)
-domains.describe(setting.data)
+assert set(ROWS) == {row for table in tables.TABLES.values() for row in table.rows}
+roles.describe(setting.data)
 
 # %% [markdown]
 # ## The problem and the idea
@@ -168,11 +167,11 @@ of_section.rename("claims").to_frame()
 errors = published.table(1).set_index("row")["avg_error_mm"]
 gaps = {
     name: errors[f"table1/{name}/weak"] / errors[f"table1/{name}/full"] - 1
-    for name in results.ARCHITECTURES
+    for name in tables.ARCHITECTURES
 }
 for name, gap in gaps.items():
     print(f"{name}: weak is {gap:.1%} behind full in print")
-assert np.isclose(claims.MARGIN, max(gaps[name] for name in ("depth", "coordinate", "volume1")))
+assert np.isclose(statements.MARGIN, max(gaps[name] for name in ("depth", "coordinate", "volume1")))
 
 # %% [markdown]
 # ## What this reproduction found
@@ -186,14 +185,14 @@ assert np.isclose(claims.MARGIN, max(gaps[name] for name in ("depth", "coordinat
 # %%
 values = claims.collect(setting)
 judged = claims.judge(values)
-results.write_csv(judged, folder / "claims.csv")
+tables.write_csv(judged, folder / "claims.csv")
 assert list(judged["id"]) == [claim.id for claim in claims.CLAIMS]
 known = judged.dropna(subset="reproduced")
 assert len(known) == len(judged) or setting.data, "every claim has a number"
 assert (known["ci_low"] <= known["ci_high"]).all()
 print(f"scale {scale}: " + ", ".join(
     f"{(judged['verdict'] == word).sum()} of {len(judged)} claims {word}"
-    for word in results.VERDICTS
+    for word in intervals.VERDICTS
 ))  # fmt: skip
 claims.show(judged)
 
@@ -206,7 +205,7 @@ claims.show(judged)
 # - The notebook of each table has more numbers, the parts of each claim one by one, and what may explain them.
 
 # %%
-print(results.scope(scale, seeds))
+print(statements.scope(setting))
 
 # %% [markdown]
 # What may keep the claims that were not reproduced from showing. These are possibilities that were written down with the claims, not findings:

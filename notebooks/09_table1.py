@@ -28,8 +28,7 @@ import pandas as pd
 import torch
 
 from ordlib import experiments, metrics, plots
-from ordlib.experiments import evaluation, published, results
-from ordlib.experiments import roles as domains
+from ordlib.experiments import evaluation, intervals, published, roles, statements, tables
 from ordlib.scales import SCALES, get_scale
 from ordlib.skeleton import H36M17
 
@@ -43,7 +42,7 @@ ROWS = [
 ROLES = []  # data sets that are needed beside those of the rows
 setting = experiments.Setting(scale, seed, data, device)
 experiments.train(ROWS, setting.seeds())
-domains.describe(setting.data)
+roles.describe(setting.data)
 
 # %% [markdown]
 # ## What the paper prints
@@ -61,7 +60,7 @@ paper
 printed = paper["avg_error_mm"]
 paper_ratio = {
     name: round(printed[f"table1/{name}/weak"] / printed[f"table1/{name}/full"], 3)
-    for name in results.ARCHITECTURES
+    for name in tables.ARCHITECTURES
 }
 pd.Series(paper_ratio, name="published weak / full").to_frame()
 
@@ -99,15 +98,10 @@ differences[differences["scale paper"] != differences["this run"]]
 # Every number is a mean over test images (and over seeds, where the scale has more than one). Its 95% interval comes from a bootstrap: the test images, and the seeds, are drawn again with replacement 2,000 times, the same draws for all rows.
 
 # %%
-seeds = setting.seeds()
-runs = {row: [experiments.run(row, s) for s in seeds] for row in ROWS}
-folder = setting.folder
-table = results.table1(runs)
-results.write_csv(table, folder / "tables" / "table1.csv")
-assert list(table.columns) == results.COLUMNS
-assert len(table) == len(ROWS) * len(results.TABLE_1_COLUMNS)
-assert (table["ci_low"] <= table["reproduced"]).all()
-assert (table["reproduced"] <= table["ci_high"]).all()
+results = tables.Results.of(1, setting)
+runs, truths, values, table = results.runs, results.truths, results.values, results.frame
+seeds, folder = setting.seeds(), setting.folder
+tables.write_csv(table, folder / "tables" / "table1.csv")
 
 # %% [markdown]
 # The first column of errors is the one that the paper prints. The others say where an error comes from; the paper has no numbers for them.
@@ -123,24 +117,17 @@ assert (table["reproduced"] <= table["ci_high"]).all()
 # | `ordinal_accuracy` | share of truly ordered pairs (100 mm or more apart) that are in the right order |
 
 # %%
-in_text = [
-    f"{mean:.3g} [{low:.3g}, {high:.3g}]"
-    for mean, low, high in table[["reproduced", "ci_low", "ci_high"]].itertuples(index=False)
-]
-wide = table.assign(text=in_text).pivot(index="row", columns="column", values="text")
-wide = wide.loc[ROWS, list(results.TABLE_1_COLUMNS)]
-wide.insert(0, "published (Human3.6M)", printed[ROWS])
-wide.columns.name = None
+wide = results.table.wide(table, "interval", results.table.whole)
+wide.insert(0, "published (Human3.6M)", printed[ROWS].to_numpy())
 wide
 
 # %% [markdown]
 # Some entries must hold whatever the networks learnt. Depth-only rows take the annotated 2D positions, so their 2D error is zero and giving them the 2D positions changes nothing. And the stored error of every test image must be the distance between the stored joints and the truth, computed again from the data set.
 
 # %%
-truths = [results.truth(run) for run in runs[ROWS[0]]]
 for row in ROWS:
-    for run, (true_mm, _) in zip(runs[row], truths, strict=True):
-        again = metrics.mpjpe(run.predictions()["joints_mm"], true_mm)
+    for run, known in zip(runs[row], truths, strict=True):
+        again = metrics.mpjpe(run.predictions()["joints_mm"], known.joints_mm)
         assert torch.allclose(again, run.predictions()["mpjpe"], atol=0.01)
         if "/depth/" in row:
             assert torch.equal(run.predictions()["mpjpe"], run.predictions()["mpjpe_given_2d"])
@@ -189,8 +176,8 @@ plt.show()
 
 # %%
 kinds = ["mpjpe", "mpjpe_given_2d", "depth_error", "mpjpe_oracle_scale"]
-gaps = pd.concat([results.gaps(runs, kind) for kind in kinds], ignore_index=True)
-results.write_csv(gaps, folder / "tables" / "table1_gaps.csv")
+gaps = pd.concat([tables.gaps(values, kind) for kind in kinds], ignore_index=True)
+tables.write_csv(gaps, folder / "tables" / "table1_gaps.csv")
 gaps.round(3)
 
 # %% [markdown]
@@ -222,7 +209,7 @@ plt.show()
 # 2D error and depth error, which MPJPE mixes, and the order that relations teach. The dashed line in the middle panel is the depth error of a cardboard person: all joints at the depth of the pelvis. In the right panel 0.5 is guessing.
 
 # %%
-flat = np.mean([(true_mm[..., 2]).abs().mean() for true_mm, _ in truths])
+flat = np.mean([known.depth_mm.abs().mean().item() for known in truths])
 parts = {
     "keypoint_error_percent": "2D error (% of the crop)",
     "depth_error_mm": "depth error (mm)",
@@ -341,13 +328,13 @@ scales_mm.round(1)
 joint_error = {}
 for row in ROWS:
     distances = [
-        (run.predictions()["joints_mm"] - true_mm).norm(dim=-1).mean(0)
-        for run, (true_mm, _) in zip(runs[row], truths, strict=True)
+        (run.predictions()["joints_mm"] - known.joints_mm).norm(dim=-1).mean(0)
+        for run, known in zip(runs[row], truths, strict=True)
     ]
     joint_error[row] = torch.stack(distances).mean(0).numpy()
 by_joint = pd.DataFrame(joint_error, index=list(H36M17.joints))
 fig, axes = plt.subplots(1, 4, figsize=(12, 4.2), sharey=True, layout="constrained")
-for ax, name in zip(axes, results.ARCHITECTURES, strict=True):
+for ax, name in zip(axes, tables.ARCHITECTURES, strict=True):
     for kind, colour in (("weak", plots.WEAK), ("full", plots.FULL)):
         ax.plot(by_joint[f"table1/{name}/{kind}"], range(17), "o-", color=colour, label=kind)
     ax.set_title(name)
@@ -367,11 +354,9 @@ plt.show()
 
 # %%
 frames = pd.concat(
-    pd.DataFrame(
-        {"row": row, "action": actions, "mpjpe": run.predictions()["mpjpe"].double().numpy()}
-    )
+    pd.DataFrame({"row": row, "action": known.meta["action"], "mpjpe": error})
     for row in ROWS
-    for run, (_, actions) in zip(runs[row], truths, strict=True)
+    for error, known in zip(values[1, row, "mpjpe"], truths, strict=True)
 )
 by_action = frames.pivot_table(index="action", columns="row", values="mpjpe")[ROWS]
 by_action = by_action.loc[by_action.mean(axis=1).sort_values(ascending=False).index]
@@ -389,7 +374,7 @@ summary.round(1)
 
 # %%
 fig, axes = plt.subplots(1, 4, figsize=(11, 2.6), sharey=True, layout="constrained")
-for ax, name in zip(axes, results.ARCHITECTURES, strict=True):
+for ax, name in zip(axes, tables.ARCHITECTURES, strict=True):
     for kind, colour in (("weak", plots.WEAK), ("full", plots.FULL)):
         log = runs[f"table1/{name}/{kind}"][0].log.set_index("step")
         total = log.sum(axis=1).rolling(5, min_periods=1).mean()
@@ -417,19 +402,16 @@ plt.show()
 # %% tags=["nbval-check-output"]
 examples = {(1.01, 1.05): "reproduced", (1.05, 1.15): "undecided", (1.12, 1.15): "not reproduced"}
 for (low, high), expected in examples.items():
-    assert results.verdict(low, high, bound=1.1) == expected
+    assert intervals.verdict(low, high, bound=1.1) == expected
     # the other side of a bound is the same question with all signs turned
-    assert results.verdict(-high, -low, bound=-1.1, above=True) == expected
+    assert intervals.verdict(-high, -low, bound=-1.1, above=True) == expected
     print(f"stated: at most 1.10, interval [{low:.2f}, {high:.2f}]: {expected}")
 
 # %%
-statements = results.judge(runs)
-results.write_csv(statements, folder / "tables" / "table1_statements.csv")
-results.show(statements)
+statements.verdicts(results)
 
 # %%
-print(results.scope(scale, seeds))
-assert set(table["seeds"]) == {len(seeds)}
+print(statements.scope(setting))
 
 # %% [markdown]
 # ## What these numbers cannot tell
@@ -448,6 +430,6 @@ assert set(table["seeds"]) == {len(seeds)}
 #
 # ## Try it
 #
-# 1. Change the bound of *competitive* to 1.05 with `dataclasses.replace` on `results.STATEMENTS[0]`, and judge again. Which architecture decides?
+# 1. Change the bound of *competitive* to 1.05 with `dataclasses.replace` on the first of `statements.STATEMENTS` about Table 1, and judge it with `statements.weigh([it], values)`. Which architecture decides?
 # 2. At `quick`, run with `seed = 1` and compare the ratios with those of seed 0 (its test images differ too). Is the difference larger than the intervals?
 # 3. Give `data` a folder of BVH files. Real motion may be narrower or broader than the built-in prior: which column changes most?

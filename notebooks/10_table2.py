@@ -28,10 +28,9 @@ import pandas as pd
 import torch
 
 from ordlib import experiments, plots
-from ordlib.experiments import ablations, published, results
-from ordlib.experiments import roles as domains
-from ordlib.experiments.ablations import KEYPOINTS, ORDINAL, REC, STUDIO
+from ordlib.experiments import intervals, published, roles, statements, tables
 from ordlib.experiments.components import component
+from ordlib.experiments.tables import KEYPOINTS, ORDINAL, REC, STUDIO
 from ordlib.networks import reconstruct
 from ordlib.scales import SCALES
 
@@ -40,7 +39,7 @@ ROWS = ["table1/volume2/full", "table2/keypoints", "table2/ordinal"]
 ROLES = []  # data sets that are needed beside those of the rows
 setting = experiments.Setting(scale, seed, data, device)
 experiments.train(ROWS, setting.seeds())
-domains.describe(setting.data)
+roles.describe(setting.data)
 
 # %% [markdown]
 # ## What the paper prints
@@ -80,8 +79,9 @@ pd.Series({name: round(printed[a] / printed[b], 3) for name, (a, b) in STEPS.ite
 # A batch of two kinds of images holds half as many of each; the scale sets how many more steps the mixed rows get, and whether they begin from scratch (at `paper`) or with the weights of the first row (at the other scales, notebook 08; its steps are counted in then). What each row sees, by code:
 
 # %%
-seeds = setting.seeds()
-runs = {row: [experiments.run(row, s) for s in seeds] for row in ROWS}
+results = tables.Results.of(2, setting)
+runs, truths, values = results.runs, results.truths, results.values
+seeds, folder = setting.seeds(), setting.folder
 budget = {}
 for row in ROWS:
     spec, sizes = runs[row][0].row, runs[row][0].scale
@@ -99,7 +99,7 @@ pd.DataFrame(budget).T
 # The component, as in notebook 07 (level *chosen*). *Broad* is a second one, trained on people and poses like those of `wild`, which the paper's argument would allow as well: motion capture needs no images. It gives an additional line and no row, and none with real data: there are no such poses.
 
 # %%
-components = [component(s) for s in seeds]
+components = results.behind[ORDINAL + REC]
 broad = [component(s, domain="wild") for s in seeds if not setting.real]
 
 # %% [markdown]
@@ -108,15 +108,8 @@ broad = [component(s, domain="wild") for s in seeds if not setting.real]
 # Numbers are means over test images (and seeds), with 95% intervals from 2,000 bootstrap draws of test images and seeds, the same draws for all rows. The first column is the one that the paper prints; published and reproduced millimetres are of different data and cannot be compared, only ratios and orders can.
 
 # %%
-truths = [ablations.truth(run, "studio") for run in runs[STUDIO]]
-values = ablations.collect(runs, "studio", truths, components)
-folder = setting.folder
-table = ablations.table(2, values)
-results.write_csv(table, folder / "tables" / "table2.csv")
-assert list(table.columns) == results.COLUMNS
-assert list(table["row"].unique()) == list(paper.index)
-assert (table["ci_low"] <= table["reproduced"]).all()
-assert (table["reproduced"] <= table["ci_high"]).all()
+table = results.frame
+tables.write_csv(table, folder / "tables" / "table2.csv")
 
 # %% [markdown]
 # | column | meaning |
@@ -130,27 +123,19 @@ assert (table["reproduced"] <= table["ci_high"]).all()
 # | `reconstruction_error_mm` | after the best rotation, scale and shift of each pose |
 
 # %%
-in_text = [
-    f"{mean:.3g} [{low:.3g}, {high:.3g}]"
-    for mean, low, high in table[["reproduced", "ci_low", "ci_high"]].itertuples(index=False)
-]
-wide = table.assign(text=in_text).pivot(index="row", columns="column", values="text").fillna("")
-wide = wide.loc[paper.index, list(ablations.TABLE_COLUMNS[2])]
-wide.insert(0, "published (Human3.6M)", printed)
-wide.index = paper["training"]
-wide.columns.name = wide.index.name = None
-wide
+wide = results.table.wide(table, "interval", results.table.whole)
+wide.insert(0, "published (Human3.6M)", printed.to_numpy())
+wide.set_axis(paper["training"].to_list())
 
 # %% [markdown]
 # Some of this must hold whatever was learnt. The errors are computed again from the stored poses and agree with those that the evaluation stored. The component sees no unit: other pixels and other depth units give the same pose.
 
 # %%
 for row in ROWS:
-    for run, known, place in zip(runs[row], truths, range(len(seeds)), strict=True):
-        again = ablations.measure(run.predictions()["joints_mm"], known)
+    for place, run in enumerate(runs[row]):
         for name in ("mpjpe", "depth_error", "reconstruction_error"):
-            torch.testing.assert_close(again[name], run.predictions()[name], atol=0.05, rtol=1e-3)
-        assert np.allclose(values[row, "mpjpe"][place], again["mpjpe"], atol=0.05)
+            stored = run.predictions()[name]
+            assert np.allclose(values[2, row, name][place], stored, atol=0.05, rtol=1e-3)
 p = runs[ORDINAL][0].predictions()
 poses = [
     reconstruct(components[0], points, depth).detach()
@@ -208,7 +193,7 @@ plt.show()
 # %%
 figure, axes = plt.subplots(1, 4, figsize=(13, 3), layout="constrained")
 titles = ("2D error (% of the crop)", "plane error (mm)", "depth error (mm)", "ordinal accuracy")
-for ax, column, title in zip(axes, list(ablations.TABLE_COLUMNS[2])[1:5], titles, strict=True):
+for ax, column, title in zip(axes, list(results.table.whole)[1:5], titles, strict=True):
     interval_bars(ax, column)
     ax.set_title(title)
 axes[3].axhline(0.5, color="black", linestyle="--", linewidth=0.8)
@@ -225,9 +210,9 @@ plt.show()
 gains = {}
 for name in ("+ 2D keyp", "+ Ord"):
     row, before = STEPS[name]
-    gains[name, "in all"] = results.mean_interval(values[before, "mpjpe"] - values[row, "mpjpe"])
+    gains[name, "in all"] = intervals.mean(values[2, before, "mpjpe"] - values[2, row, "mpjpe"])
     for source in ("2d", "depth"):
-        gains[name, f"by {source}"] = results.mean_interval(values[row, f"mpjpe_by_{source}"])
+        gains[name, f"by {source}"] = intervals.mean(values[2, row, f"mpjpe_by_{source}"])
     parts = sum(gains[name, f"by {source}"][0] for source in ("2d", "depth"))
     assert abs(parts - gains[name, "in all"][0]) < 0.1
 gains = pd.DataFrame(gains, index=["gain in MPJPE (mm)", "ci_low", "ci_high"]).T
@@ -258,18 +243,15 @@ plt.show()
 LADDER = {"network": "mpjpe", "one scale": "mpjpe_one_scale", "joint scales": "mpjpe_joint_scales"}
 rungs = {}
 for row in ROWS:
-    found = {rung: values[row, metric] for rung, metric in LADDER.items()}
-    found["Rec"] = values[row + REC, "mpjpe"]
-    refined = [
-        ablations.refined(run, component, known)["mpjpe"].double().numpy()
-        for run, component, known in zip(runs[row], broad, truths, strict=False)
-    ]
+    found = {rung: values[2, row, metric] for rung, metric in LADDER.items()}
+    method = tables.Method(row + REC, "", row, None, "component")
+    found["Rec"] = results.measured(method, components)["mpjpe"]
     if broad:
-        found["Rec, broad"] = np.stack(refined)
-    rungs |= {(row, rung): results.mean_interval(error) for rung, error in found.items()}
+        found["Rec, broad"] = results.measured(method, broad)["mpjpe"]
+    rungs |= {(row, rung): intervals.mean(error) for rung, error in found.items()}
 rungs = pd.DataFrame(rungs, index=["reproduced", "ci_low", "ci_high"]).T
 rungs.index.names = ["row", "rung"]
-results.write_csv(rungs.reset_index(), folder / "tables" / "table2_rec.csv")
+tables.write_csv(rungs.reset_index(), folder / "tables" / "table2_rec.csv")
 order = list(found)
 rungs["reproduced"].unstack()[order].loc[ROWS].round(1)
 
@@ -315,12 +297,10 @@ plt.show()
 # The rule is that of notebook 09: **reproduced** if the whole 95% interval lies on the stated side, **not reproduced** if none of it does, **undecided** otherwise.
 
 # %%
-statements = ablations.judge(2, values)
-results.write_csv(statements, folder / "tables" / "table2_statements.csv")
-results.show(statements)
+statements.verdicts(results)
 
 # %%
-print(results.scope(scale, seeds))
+print(statements.scope(setting))
 
 # %% [markdown]
 # ## What may decide this
@@ -335,8 +315,8 @@ full_size = SCALES["paper"]
 for row in ROWS:
     samples = budget[row]["steps"] * budget[row]["batch"]
     theirs = full_size.batch_size * (full_size.mixed_steps if "table2" in row else full_size.steps)
-    square, product = (values[row, name].mean() for name in ("depth_square", "depth_product"))
-    true_square = values[row, "true_square"].mean()
+    square, product = (values[2, row, name].mean() for name in ("depth_square", "depth_product"))
+    true_square = values[2, row, "true_square"].mean()
     print(f"{row}: images seen {samples:,}, {100 * samples / theirs:.2g}% of the paper's;")
     print(f"  spread of depths over the true one {np.sqrt(square / true_square):.2f},", end=" ")
     print(f"best factor by least squares {product / square:.2f}")
@@ -375,4 +355,4 @@ plt.show()
 #
 # 1. Put the component of another seed behind the networks (`component(replace(setting, seed=seed + 1))`). How much of its gain depends on the seed?
 # 2. Pass `domain="duo"`, where people only walk and jog. Which rungs change?
-# 3. Demand more of a step: `dataclasses.replace(ablations.STATEMENTS[2][1], bound=0.95)` says that ordinal depths take off 5%. Judge it with `ablations.judge(2, values, [statement])`.
+# 3. Demand more of a step: `dataclasses.replace(statement, bound=0.95)`, with the second of `statements.STATEMENTS` about Table 2, says that ordinal depths take off 5%. Judge it with `statements.weigh([statement], values)`.

@@ -27,19 +27,17 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 
 from ordlib import experiments, plots
-from ordlib.experiments import ablations, comparisons, published, results
-from ordlib.experiments import roles as domains
-from ordlib.experiments.comparisons import BEST, HARD, MEAN, METHODS
+from ordlib.experiments import intervals, published, roles, statements, tables
+from ordlib.experiments.tables import BESIDE, BEST, HARD, MEAN
 
 plots.use_style()
 ROWS = ["table1/volume2/full", "table4/limbs", "table2/ordinal"]
 ROLES = []  # data sets that are needed beside those of the rows
 setting = experiments.Setting(scale, seed, data, device)
 experiments.train(ROWS, setting.seeds())
-domains.describe(setting.data)
+roles.describe(setting.data)
 
 # %% [markdown]
 # ## What the paper prints
@@ -110,22 +108,9 @@ pd.DataFrame(read).T.round(1)
 # All are tested on the same images, subjects 9 and 11 of `studio`, averaged with the mirrored image. Volumes and limb lengths take the depth of the root from mean limb lengths of training people, as in all tables; lifting and the component give the pose itself.
 
 # %%
-seeds = setting.seeds()
-runs = {row: [experiments.run(row, s) for s in seeds] for row in ROWS}
-behind = comparisons.networks(4, runs)
-OURS = comparisons.full_method(4)
-NAMES = {method.row: method.title for method in METHODS[4]}
-facts = {}
-for method in METHODS[4]:
-    spec, sizes = runs[method.network][0].row, runs[method.network][0].scale
-    facts[method.title] = {
-        "row": method.row,
-        "network": method.network,
-        "behind it": method.behind or "-",
-        "of wild": f"2D keypoints, {spec.wild}" if spec.wild else "-",
-        "steps": spec.steps_before(sizes) + spec.steps(sizes),
-    }
-pd.DataFrame(facts).T
+results = {number: tables.Results.of(number, setting) for number in (4, 5)}
+NAMES, OURS = results[4].table.titles, results[4].table.full.row
+results[4].facts()
 
 # %% [markdown]
 # What this can say: whether ordinal depths of images from elsewhere, and a component behind, beat these *ideas* on the same images, with networks of one form; the steps are not equal (table). What it cannot say: whether the method is the state of the art, which is a matter of the real data and of the rivals' own networks and training. Nine further rows of Table 4 and five of Table 5 are not reproduced at all.
@@ -135,27 +120,17 @@ pd.DataFrame(facts).T
 # Means over test images (and seeds). *Avg* is over frames, as in the authors' script; *Avg over actions* counts each action alike. Every number has a 95% interval from 2,000 bootstrap draws of test images and seeds, the same draws for all methods, in the CSV files; an action has one fifteenth of the images, so the part of its interval that comes from test images is about four times as wide as that of the average.
 
 # %%
-truths = [ablations.truth(run, "studio") for run in runs[ROWS[0]]]
-values = {number: comparisons.collect(number, runs, truths, behind) for number in (4, 5)}
+values = results[4].values | results[5].values
+frames = {number: found.frame for number, found in results.items()}
 folder = setting.folder
-tables = {}
-for number in (4, 5):
-    table = tables[number] = comparisons.table(number, values[number])
-    results.write_csv(table, folder / "tables" / f"table{number}.csv")
-    assert list(table.columns) == results.COLUMNS
-    assert list(table["row"].unique()) == [method.row for method in METHODS[number]]
-    known = table.dropna(subset="reproduced")  # motion capture may lack some actions
-    assert (known["ci_low"] <= known["reproduced"]).all()
-    assert (known["reproduced"] <= known["ci_high"]).all()
+for number, frame in frames.items():
+    tables.write_csv(frame, folder / "tables" / f"table{number}.csv")
 
 
 def shown(number, kind):
     """The published or the reproduced numbers of a table, in the order of the paper."""
-    wide = tables[number].pivot(index="row", columns="column", values=kind)
     columns = [*actions, "Avg", MEAN] if kind == "reproduced" else [*actions, "Avg"]
-    wide = wide.loc[list(NAMES), columns].rename(index=NAMES).round(1)
-    wide.columns.name = wide.index.name = None
-    return wide
+    return results[number].table.wide(frames[number], kind, columns)
 
 
 # %% [markdown]
@@ -174,15 +149,16 @@ shown(4, "published")
 shown(5, "reproduced")
 
 # %% tags=["nbval-check-output"]
-shown(5, "published").dropna()
+shown(5, "published")
 
 # %% [markdown]
 # The averages with their intervals:
 
 # %%
-average = pd.concat(tables.values()).query("column == 'Avg'").set_index(["table", "row"])
+average = pd.concat(frames.values()).query("column == 'Avg'").set_index(["table", "row"])
 average["reproduced"] = [
-    f"{one.reproduced:.1f} [{one.ci_low:.1f}, {one.ci_high:.1f}]" for one in average.itertuples()
+    intervals.text((line.reproduced, line.ci_low, line.ci_high), ".1f")
+    for line in average.itertuples()
 ]
 average[["published", "reproduced"]].rename(index=NAMES)
 
@@ -190,25 +166,25 @@ average[["published", "reproduced"]].rename(index=NAMES)
 # What must hold whatever was learnt: errors computed again agree with those that the evaluation stored, the average over frames is the mean of the actions weighted by their images, and no alignment makes an error larger than it was by much (the best one is chosen for squared distances).
 
 # %%
-for method in METHODS[4][:2]:
+for method in results[4].table.methods[:2]:
     for run, mine, aligned in zip(
-        runs[method.network],
-        values[4][method.row, "Avg"],
-        values[5][method.row, "Avg"],
+        results[4].runs[method.network],
+        values[4, method.row, "mpjpe"],
+        values[5, method.row, "reconstruction_error"],
         strict=True,
     ):
         assert np.allclose(mine, run.predictions()["mpjpe"], atol=0.05)
         assert np.allclose(aligned, run.predictions()["reconstruction_error"], atol=0.05)
 for number in (4, 5):
     for row in NAMES:
-        by_action = np.stack([values[number][row, action] for action in actions])
+        by_action = np.stack([values[number, row, action] for action in actions])
         if np.isfinite(by_action).any():
             sizes = np.isfinite(by_action).sum(axis=2)
             sums = np.nansum(by_action, axis=2)
-            frames = (sums.sum(axis=0) / sizes.sum(axis=0)).mean()
-            assert np.isclose(frames, values[number][row, "Avg"].mean())
+            over_frames = (sums.sum(axis=0) / sizes.sum(axis=0)).mean()
+            assert np.isclose(over_frames, values[number, row, results[number].table.metric].mean())
 for row in NAMES:
-    assert values[5][row, "Avg"].mean() <= values[4][row, "Avg"].mean()
+    assert values[5, row, "reconstruction_error"].mean() <= values[4, row, "mpjpe"].mean()
 
 # %% [markdown]
 # ## Action by action
@@ -223,7 +199,7 @@ columns = [*actions, "Avg"]
 def action_bars(ax, number, kind):
     """One group of bars an action, one bar a method; reproduced ones with intervals."""
     for place, row in enumerate(NAMES):
-        part = tables[number][tables[number]["row"] == row].set_index("column").loc[columns]
+        part = frames[number].query("row == @row").set_index("column").loc[columns]
         reach = None
         if kind == "reproduced":
             low, high = (part[name].to_numpy() for name in ("ci_low", "ci_high"))
@@ -270,11 +246,11 @@ plt.show()
 # By how many percent the full method is below each rival, and below the best rival of each action (the hardest test). Positive is better for ours.
 
 # %%
-gains = {number: comparisons.gains(number, values[number]) for number in (4, 5)}
+gains = {number: found.table.gains(values) for number, found in results.items()}
 every = pd.concat({number: frame for number, frame in gains.items()}, names=["table"])
-results.write_csv(every.reset_index("table"), folder / "tables" / "tables4_5_gains.csv")
+tables.write_csv(every.reset_index("table"), folder / "tables" / "tables4_5_gains.csv")
 wide = every.set_index(["rival", "column"], append=True)["reproduced"].droplevel(1).unstack()
-lines = [(number, row) for number in gains for row in (*comparisons.rivals(number), BEST)]
+lines = [(number, row) for number in gains for row in (*results[number].table.rivals, BEST)]
 wide = wide.loc[lines, columns].rename(index=NAMES)
 wide.columns.name = None
 wide.round(1)
@@ -310,7 +286,7 @@ plt.show()
 # %%
 for number in (4, 5):
     paper, mine = shown(number, "published"), shown(number, "reproduced")
-    for title in paper.dropna().index:
+    for title in paper.index:
         pair = pd.DataFrame({"paper": paper.loc[title, actions], "mine": mine.loc[title, actions]})
         agreement = pair.astype(float).corr(method="spearman").loc["paper", "mine"]
         print(f"Table {number}, {title}: {agreement:.2f}")
@@ -321,13 +297,7 @@ for number in (4, 5):
 # 2D error, depth error and order of the same methods. Lifting has the 2D positions of the full method's network and no other look at the image. If its depth error is close to that of ours, then the image adds little to what 2D joints tell; if it is far above, depth is read from the image; if it is below, depths guessed from 2D joints alone are better than those that ours reads in the image and passes on. Rows with something behind the network give no positions in the image.
 
 # %%
-beside = tables[4][tables[4]["column"].isin(["depth_error_mm", "ordinal_accuracy",
-                                             "keypoint_error_percent"])]  # fmt: skip
-text = [f"{b.reproduced:.3g} [{b.ci_low:.3g}, {b.ci_high:.3g}]" for b in beside.itertuples()]
-wide = beside.assign(text=text).pivot(index="row", columns="column", values="text").fillna("")
-wide = wide.loc[list(NAMES)].rename(index=NAMES)
-wide.columns.name = wide.index.name = None
-wide
+results[4].table.wide(frames[4], "interval", BESIDE)
 
 # %% [markdown]
 # ## How much of the gain is the component's?
@@ -336,22 +306,18 @@ wide
 
 # %%
 with_rec = {}
-component = {method.row: method for method in METHODS[4]}[OURS]
-for method in (METHODS[4][0], METHODS[4][1], component):
+methods = results[4].table.methods
+for method in (methods[0], methods[1], methods[3]):
     refined = replace(method, behind="component")
-    errors = [
-        ablations.measure(comparisons.poses(refined, run, "studio", network), known)["mpjpe"]
-        for run, network, known in zip(runs[method.network], behind[OURS], truths, strict=True)
-    ]
-    error = torch.stack(errors).double().numpy()
+    error = results[4].measured(refined, results[4].behind[OURS])["mpjpe"]
     with_rec[f"{method.title}, with the component"] = [
-        *results.mean_interval(error),
-        *results.ratio_interval(values[4][OURS, "Avg"], error),
+        *intervals.mean(error),
+        *intervals.ratio(values[4, OURS, "mpjpe"], error),
     ]
 names = ["MPJPE (mm)", "low", "high", "ours over it", "ratio low", "ratio high"]
 with_rec = pd.DataFrame(with_rec, index=names).T
 assert np.allclose(with_rec.iloc[-1, 3:], 1)
-results.write_csv(with_rec.rename_axis("row").reset_index(), folder / "tables" / "table4_rec.csv")
+tables.write_csv(with_rec.rename_axis("row").reset_index(), folder / "tables" / "table4_rec.csv")
 with_rec.round(3)
 
 # %% [markdown]
@@ -367,16 +333,13 @@ with_rec.round(3)
 # The published numbers are those of the same rivals. The rule is that of notebook 09: **reproduced** if the whole 95% interval lies on the stated side, **not reproduced** if none of it does, **undecided** otherwise.
 
 # %%
-statements = {number: comparisons.judge(number, values[number]) for number in (4, 5)}
-for number, judged in statements.items():
-    results.write_csv(judged, folder / "tables" / f"table{number}_statements.csv")
-results.show(statements[4])
+statements.verdicts(results[4])
 
 # %%
-results.show(statements[5])
+statements.verdicts(results[5])
 
 # %%
-print(results.scope(scale, seeds))
+print(statements.scope(setting))
 
 # %% [markdown]
 # ## What may decide this
@@ -405,6 +368,6 @@ print(results.scope(scale, seeds))
 #
 # ## Try it
 #
-# 1. Replace the best rival of each action by the best rival on average: `comparisons.gain(4, "table4/lifting", "SitingD")` gives a quantity for `results.quantity_interval`. Does the reading of the hard actions change?
+# 1. Replace the best rival of each action by the best rival on average: `tables.TABLES[4].gain("table4/lifting", "SitingD")` is a formula for `intervals.resampled(values)`. Does the reading of the hard actions change?
 # 2. Count an action as won only if the interval of its gain is above 0. How many are left?
 # 3. Give `data` a folder of BVH files. Actions are then those of the clips' names, most columns stay empty, and *Avg* remains.

@@ -27,19 +27,17 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 
 from ordlib import experiments, plots
-from ordlib.experiments import ablations, comparisons, components, published, results
-from ordlib.experiments import roles as domains
-from ordlib.experiments.comparisons import BEST, MEAN, METHODS
+from ordlib.experiments import components, intervals, published, roles, statements, tables
+from ordlib.experiments.tables import BESIDE, BEST, DUO, DUO_ORDINAL, MEAN
 
 plots.use_style()
 ROWS = ["table6/duo", "table6/ordinal"]
 ROLES = []  # data sets that are needed beside those of the rows
 setting = experiments.Setting(scale, seed, data, device)
 experiments.train(ROWS, setting.seeds())
-domains.describe(setting.data)
+roles.describe(setting.data)
 
 # %% [markdown]
 # ## What the paper prints
@@ -87,22 +85,9 @@ print(f"ours is the lowest of all in {len(won)} of 6 columns: {', '.join(won)}")
 # Nothing is trained on `studio`. Below `paper` the network with `wild` begins with the weights of the volumes (notebook 08), whose steps are counted in below.
 
 # %%
-seeds = setting.seeds()
-runs = {row: [experiments.run(row, s) for s in seeds] for row in ROWS}
-behind = comparisons.networks(6, runs)
-OURS = comparisons.full_method(6)
-NAMES = {method.row: method.title for method in METHODS[6]}
-facts = {}
-for method in METHODS[6]:
-    spec, sizes = runs[method.network][0].row, runs[method.network][0].scale
-    facts[method.title] = {
-        "row": method.row,
-        "network": method.network,
-        "behind it": method.behind or "-",
-        "of wild": f"2D keypoints, {spec.wild}" if spec.wild else "-",
-        "steps": spec.steps_before(sizes) + spec.steps(sizes),
-    }
-pd.DataFrame(facts).T
+results = tables.Results.of(6, setting)
+NAMES, OURS = results.table.titles, results.table.full
+results.facts()
 
 # %% [markdown]
 # What this can say: whether images of other people, with no more than 2D keypoints and ordinal depths, still help where the test people and their motion are known. What it cannot say: how the method compares to the other systems of the table, seven of which are not reproduced, on the real sequences, whose motion capture and synchronisation have errors of their own; the stand-in has none.
@@ -112,48 +97,33 @@ pd.DataFrame(facts).T
 # Means over test images (and seeds). *Avg* is over frames; *Avg over actions* counts each of the six columns alike. 95% intervals come from 2,000 bootstrap draws of test images and seeds, the same draws for all methods.
 
 # %%
-truths = [ablations.truth(run, "duo") for run in runs[ROWS[0]]]
-values = comparisons.collect(6, runs, truths, behind)
-folder = setting.folder
-table = comparisons.table(6, values)
-results.write_csv(table, folder / "tables" / "table6.csv")
-assert list(table.columns) == results.COLUMNS
-assert list(table["row"].unique()) == [method.row for method in METHODS[6]]
-known = table.dropna(subset="reproduced")  # motion capture may lack some columns
-assert (known["ci_low"] <= known["reproduced"]).all()
-assert (known["reproduced"] <= known["ci_high"]).all()
+values, table = results.values, results.frame
+seeds, folder = setting.seeds(), setting.folder
+tables.write_csv(table, folder / "tables" / "table6.csv")
 
 # %% [markdown]
 # As reproduced on `duo`, mm:
 
 # %%
-text = [f"{a:.1f} [{b:.1f}, {c:.1f}]" for a, b, c in
-        table[["reproduced", "ci_low", "ci_high"]].itertuples(index=False)]  # fmt: skip
-wide = table.assign(text=text).pivot(index="row", columns="column", values="text")
-wide = wide.loc[list(NAMES), [*columns, "Avg", MEAN]].rename(index=NAMES)
-wide.columns.name = wide.index.name = None
-wide
+results.table.wide(table, "interval", [*columns, "Avg", MEAN])
 
 # %% [markdown]
 # As published, on HumanEva-I. Millimetres of the two are of different data and cannot be compared; orders and ratios can.
 
 # %% tags=["nbval-check-output"]
-stated = table.pivot(index="row", columns="column", values="published")
-stated = stated.loc[list(NAMES), [*columns, "Avg"]].rename(index=NAMES)
-stated.columns.name = stated.index.name = None
-stated
+results.table.wide(table, "published", [*columns, "Avg"])
 
 # %% [markdown]
 # What must hold whatever was learnt: the errors computed again are those that the evaluation stored, each test image is in one column, and the average over frames is the mean of the columns weighted by their images.
 
 # %%
-for run, mine in zip(runs["table6/duo"], values["table6/duo", "Avg"], strict=True):
+for run, mine in zip(results.runs[DUO], values[6, DUO, "reconstruction_error"], strict=True):
     assert np.allclose(mine, run.predictions()["reconstruction_error"], atol=0.05)
 for row in NAMES:
-    parts = np.stack([values[row, column] for column in columns])
+    parts = np.stack([values[6, row, column] for column in columns])
     held = np.isfinite(parts).sum(axis=0)
     assert setting.data or (held == 1).all()
-    kept = values[row, "Avg"][held == 1]
+    kept = values[6, row, "reconstruction_error"][held == 1]
     assert np.isclose(np.nansum(parts), kept.sum())
 sizes = np.isfinite(parts).sum(axis=(1, 2)) // len(seeds)
 print("test images a column:", dict(zip(columns, sizes.tolist(), strict=True)))
@@ -190,14 +160,14 @@ plt.show()
 # By how many percent ours is below each rival, and below the better one of each column. Positive is better for ours.
 
 # %%
-gains = comparisons.gains(6, values)
-results.write_csv(gains, folder / "tables" / "table6_gains.csv")
+gains = results.table.gains(values)
+tables.write_csv(gains, folder / "tables" / "table6_gains.csv")
 one_line = [
-    "" if np.isnan(g.reproduced) else f"{g.reproduced:.1f} [{g.ci_low:.1f}, {g.ci_high:.1f}]"
-    for g in gains.itertuples()
+    intervals.text((line.reproduced, line.ci_low, line.ci_high), ".1f")
+    for line in gains.itertuples()
 ]
 wide = gains.assign(text=one_line).pivot(index="rival", columns="column", values="text")
-wide = wide.loc[[*comparisons.rivals(6), BEST], groups].rename(index=NAMES)
+wide = wide.loc[[*results.table.rivals, BEST], groups].rename(index=NAMES)
 wide.columns.name = wide.index.name = None
 wide
 
@@ -206,7 +176,7 @@ wide
 
 # %% tags=["nbval-check-output"]
 wide = gains.pivot(index="rival", columns="column", values="published")
-wide = wide.loc[[*comparisons.rivals(6), BEST], groups].rename(index=NAMES).round(1)
+wide = wide.loc[[*results.table.rivals, BEST], groups].rename(index=NAMES).round(1)
 wide.columns.name = wide.index.name = None
 wide
 
@@ -216,13 +186,7 @@ wide
 # 2D error (percent of the crop), depth error (mm) and share of ordered pairs in the right order, before any alignment. Lifting has the 2D positions of the full method's network, so where it is close to ours, 2D joints tell nearly all there is to know of two actions; where it is better, the depths that ours reads in the image do not help the component.
 
 # %%
-names = ["keypoint_error_percent", "depth_error_mm", "ordinal_accuracy"]
-beside = table[table["column"].isin(names)]
-text = [f"{b.reproduced:.3g} [{b.ci_low:.3g}, {b.ci_high:.3g}]" for b in beside.itertuples()]
-wide = beside.assign(text=text).pivot(index="row", columns="column", values="text").fillna("")
-wide = wide.loc[list(NAMES), names].rename(index=NAMES)
-wide.columns.name = wide.index.name = None
-wide
+results.table.wide(table, "interval", BESIDE)
 
 # %% [markdown]
 # ## The parts of the full method
@@ -230,29 +194,25 @@ wide
 # From the volumes of `duo` alone to the full method in steps: `wild` with ordinal depths, then the component. Beside them: the component behind the network that never saw `wild`, and, behind ours, the component of `studio`, which knows 15 actions of other people in place of two actions of the test people. If the motion of `duo` matters, the last is worse.
 
 # %%
-component = {method.row: method for method in METHODS[6]}[OURS]
-duo, plain = behind[OURS], replace(component, behind="")
+duo = results.behind[OURS.row]
 STEPS = {
-    "duo": ("table6/duo", plain, [None] * len(seeds)),
-    "duo + wild": ("table6/ordinal", plain, [None] * len(seeds)),
-    "duo + wild + component (ours)": ("table6/ordinal", component, duo),
-    "duo + component": ("table6/duo", component, duo),
+    "duo": (DUO, None),
+    "duo + wild": (DUO_ORDINAL, None),
+    "duo + wild + component (ours)": (DUO_ORDINAL, duo),
+    "duo + component": (DUO, duo),
 }
-if not domains.lacking(["studio"], setting.data):
+if not roles.lacking(["studio"], setting.data):
     studio = [components.component(s) for s in seeds]
-    STEPS["duo + wild + component of studio"] = ("table6/ordinal", component, studio)
+    STEPS["duo + wild + component of studio"] = (DUO_ORDINAL, studio)
 ladder = {}
-for name, (row, method, networks) in STEPS.items():
-    found = [
-        ablations.measure(comparisons.poses(method, run, "duo", network), known)
-        for run, network, known in zip(runs[row], networks, truths, strict=True)
-    ]
+for name, (row, networks) in STEPS.items():
+    method = replace(OURS, network=row, behind="component" if networks else "")
+    errors = results.measured(method, networks)
     for metric in ("reconstruction_error", "mpjpe"):
-        error = torch.stack([one[metric] for one in found]).double().numpy()
-        ladder[name, metric] = results.mean_interval(error)
+        ladder[name, metric] = intervals.mean(errors[metric])
 ladder = pd.DataFrame(ladder, index=["reproduced", "ci_low", "ci_high"]).T
 ladder.index.names = ["method", "metric"]
-results.write_csv(ladder.reset_index(), folder / "tables" / "table6_steps.csv")
+tables.write_csv(ladder.reset_index(), folder / "tables" / "table6_steps.csv")
 ladder.round(1)
 
 # %%
@@ -274,12 +234,10 @@ plt.show()
 # The published numbers are those of the same rivals. The rule is that of notebook 09: **reproduced** if the whole 95% interval lies on the stated side, **not reproduced** if none of it does, **undecided** otherwise.
 
 # %%
-statements = comparisons.judge(6, values)
-results.write_csv(statements, folder / "tables" / "table6_statements.csv")
-results.show(statements)
+statements.verdicts(results)
 
 # %%
-print(results.scope(scale, seeds))
+print(statements.scope(setting))
 
 # %% [markdown]
 # ## What may decide this
@@ -302,6 +260,6 @@ print(results.scope(scale, seeds))
 #
 # ## Try it
 #
-# 1. Judge MPJPE in place of the reconstruction error: `ablations.measure` gives it for any pose. Does the verdict on lifting change?
+# 1. Judge MPJPE in place of the reconstruction error: `values` has it too. Does the verdict on lifting change?
 # 2. Draw the poses of one walking image by all three methods with `plots.turnable_skeletons`. Where do they differ?
 # 3. Train `table6/duo` with another seed. Is the difference of two seeds smaller than the gain of the full method?

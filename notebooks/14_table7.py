@@ -27,9 +27,7 @@ import numpy as np
 import pandas as pd
 
 from ordlib import experiments, plots
-from ordlib.experiments import ablations, comparisons, published, results
-from ordlib.experiments import roles as domains
-from ordlib.experiments.comparisons import METHODS
+from ordlib.experiments import intervals, methods, published, roles, statements, tables
 from ordlib.losses import limb_loss
 from ordlib.skeleton import H36M17
 
@@ -38,7 +36,7 @@ ROWS = ["table4/limbs", "table2/ordinal"]
 ROLES = ["shift"]
 setting = experiments.Setting(scale, seed, data, device)
 experiments.train(ROWS, setting.seeds())
-domains.describe(setting.data)
+roles.describe(setting.data)
 
 # %% [markdown]
 # ## What the paper prints
@@ -55,7 +53,7 @@ paper.drop(columns=["venue", "source"])
 # %% tags=["nbval-check-output"]
 last = published.table(3).set_index("row").loc["table2/ordinal"]
 assert (last["PCK3D"], last["AUC"]) == (paper.loc["", "All"], paper.loc["", "AUC"])
-parts = list(comparisons.groups(7))
+parts = list(tables.PARTS)
 columns = [*parts, "All", "AUC"]
 margins = {
     f"over {paper.loc[r, 'method']} {r}": (paper.loc["", columns] - paper.loc[r, columns])
@@ -80,20 +78,12 @@ margins.round(1)
 # The test set is `shift` (notebook 11): other people, cameras, poses and places, of which nothing was used, in three parts that are named as the paper's. Mehta et al. [26] trained on other 3D data and are not reproduced.
 
 # %%
-seeds = setting.seeds()
-runs = {row: [experiments.run(row, s) for s in seeds] for row in ROWS}
-behind = comparisons.networks(7, runs)
-truths = [ablations.truth(run, "shift") for run in runs[ROWS[0]]]
-values = comparisons.collect(7, runs, truths, behind)
-folder = setting.folder
-table = comparisons.table(7, values)
-results.write_csv(table, folder / "tables" / "table7.csv")
+results = tables.Results.of(7, setting)
+runs, truths, values, table = results.runs, results.truths, results.values, results.frame
+seeds, folder = setting.seeds(), setting.folder
+tables.write_csv(table, folder / "tables" / "table7.csv")
 LIMBS, OURS = ROWS
-NAMES = {method.row: method.title for method in METHODS[7]}
-assert list(table.columns) == results.COLUMNS
-assert list(table["row"].unique()) == list(NAMES)
-assert (table["ci_low"] <= table["reproduced"]).all()
-assert (table["reproduced"] <= table["ci_high"]).all()
+NAMES = results.table.titles
 
 # %% [markdown]
 # What this can say: which of two weak signals on the same images carries further, and whether it does so outdoors. What it cannot say: how the method compares to the systems of [64] and [26], and whether *outdoors* is as different from a studio as in real films. Here the parts differ in background and light only; people, poses and cameras are drawn alike. In MPI-INF-3DHP each part has its own people and activities too.
@@ -102,28 +92,14 @@ assert (table["reproduced"] <= table["ci_high"]).all()
 #
 # Percent, means over test images (and seeds) with 95% intervals from 2,000 bootstrap draws of both, the same draws for all rows. As reproduced on `shift`:
 
-
 # %%
-def with_intervals(columns):
-    """Reproduced means of some columns with their intervals, a row a method."""
-    part = table[table["column"].isin(columns)]
-    text = [f"{p.reproduced:.3g} [{p.ci_low:.3g}, {p.ci_high:.3g}]" for p in part.itertuples()]
-    wide = part.assign(text=text).pivot(index="row", columns="column", values="text").fillna("")
-    wide = wide.loc[list(NAMES), columns].rename(index=NAMES)
-    wide.columns.name = wide.index.name = None
-    return wide
-
-
-with_intervals(columns)
+results.table.wide(table, "interval", columns)
 
 # %% [markdown]
 # As published, on MPI-INF-3DHP. The percentages of the two are of different data; orders and the pattern over the parts can be compared.
 
 # %% tags=["nbval-check-output"]
-stated = table.pivot(index="row", columns="column", values="published")
-stated = stated.loc[list(NAMES), columns].rename(index=NAMES).dropna()
-stated.columns.name = stated.index.name = None
-stated
+results.table.wide(table, "published", columns)
 
 # %% [markdown]
 # What must hold whatever was learnt: the measures computed again are those that the evaluation stored, each image is in one part, and PCK3D over all is the mean of the parts weighted by their images, as it is in print with the 2929 valid frames of the real test set.
@@ -132,11 +108,11 @@ stated
 for row in ROWS:
     for place, run in enumerate(runs[row]):
         stored = run.predictions("shift")
-        assert np.allclose(values[row, "All"][place], 100 * stored["pck3d"], atol=0.1)
-        assert np.allclose(values[row, "AUC"][place], 100 * stored["auc3d"], atol=0.1)
-    by_part = np.stack([values[row, part] for part in parts])
+        assert np.allclose(values[7, row, "pck3d"][place], 100 * stored["pck3d"], atol=0.1)
+        assert np.allclose(values[7, row, "auc3d"][place], 100 * stored["auc3d"], atol=0.1)
+    by_part = np.stack([values[7, row, part] for part in parts])
     assert (np.isfinite(by_part).sum(axis=0) == 1).all()
-    assert np.isclose(np.nansum(by_part), values[row, "All"].sum())
+    assert np.isclose(np.nansum(by_part), values[7, row, "pck3d"].sum())
 frames = np.array([603 + 540, 505 + 553, 276 + 452])
 assert round(float(paper.loc["", parts] @ frames) / frames.sum(), 1) == paper.loc["", "All"]
 sizes = np.isfinite(by_part).sum(axis=(1, 2)) // len(seeds)
@@ -148,7 +124,7 @@ print("test images by part:", dict(zip(parts, sizes.tolist(), strict=True)))
 # Published on the left, reproduced on the right, each with its own axis; hatched is with the component. In print the two methods are closest in the studio without a green screen. Compare the two whole-coloured bars of each group: is purple higher, and is the step outdoors larger than in the studios?
 
 # %%
-COLOURS = {LIMBS: "#d95f02", OURS: plots.WEAK, METHODS[7][2].row: plots.WEAK}
+COLOURS = {LIMBS: "#d95f02", OURS: plots.WEAK, OURS + tables.REC: plots.WEAK}
 figure, axes = plt.subplots(1, 2, figsize=(12, 3.4), layout="constrained")
 for ax, kind, where in zip(
     axes, ("published", "reproduced"), ("MPI-INF-3DHP", f"shift, {scale}"), strict=True
@@ -174,11 +150,15 @@ plt.show()
 # The margin of ours over limb lengths in points, published in grey, reproduced in purple with intervals from paired draws. Above the line ordinal depths are better.
 
 # %%
-found = {name: results.mean_interval(values[OURS, name] - values[LIMBS, name]) for name in columns}
+keys = results.table.columns
+found = {
+    name: intervals.mean(values[7, OURS, keys[name]] - values[7, LIMBS, keys[name]])
+    for name in columns
+}
 margin = pd.DataFrame(found, index=["reproduced", "ci_low", "ci_high"]).T
 margin.insert(0, "published", margins.loc[margins.index[1], columns])
 margin.index.name = "column"
-results.write_csv(margin.reset_index(), folder / "tables" / "table7_margins.csv")
+tables.write_csv(margin.reset_index(), folder / "tables" / "table7_margins.csv")
 figure, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
 reach = np.stack(
     [margin["reproduced"] - margin["ci_low"], margin["ci_high"] - margin["reproduced"]]
@@ -201,22 +181,22 @@ plt.show()
 # Both networks had the same 2D keypoints, so one expects them to differ in depth alone. Is it so? 2D error in percent of the crop, depth error in mm, and share of ordered pairs in the right order:
 
 # %%
-with_intervals(["keypoint_error_percent", "depth_error_mm", "ordinal_accuracy"])
+results.table.wide(table, "interval", tables.BESIDE)
 
 # %% [markdown]
 # By exchange, as in notebook 11: poses lifted from the 2D positions of one and the depths of the other say how many points of the margin are due to either. The parts add up to the whole margin, but for joints that lie at the threshold.
 
 # %%
 by_source = [
-    ablations.sources(first, second, "shift", known)
+    methods.sources(first, second, "shift", known)
     for first, second, known in zip(runs[LIMBS], runs[OURS], truths, strict=True)
 ]
-shares = {"in all": values[OURS, "All"] - values[LIMBS, "All"]}
+shares = {"in all": values[7, OURS, "pck3d"] - values[7, LIMBS, "pck3d"]}
 for source in ("2d", "depth"):
     shares[f"by {source}"] = np.stack(
         [one[f"pck3d_by_{source}"].double().numpy() for one in by_source]
     )
-shares = {name: results.mean_interval(points) for name, points in shares.items()}
+shares = {name: intervals.mean(points) for name, points in shares.items()}
 assert abs(shares["in all"][0] - shares["by 2d"][0] - shares["by depth"][0]) < 0.5
 pd.DataFrame(shares, index=["ours minus [64], PCK3D points", "ci_low", "ci_high"]).T.round(2)
 
@@ -241,7 +221,7 @@ for known, s in zip(truths, seeds, strict=True):
     kept["the true poses", s.seed] = {"limb loss": float(true_loss), "spread of depths": 1.0}
 kept = pd.DataFrame(kept).T.groupby(level=0, sort=False).mean()
 kept["ordinal accuracy"] = [
-    *(np.nanmean(values[row, "ordinal_accuracy"]) for row in ROWS), 1.0
+    *(np.nanmean(values[7, row, "ordinal_accuracy"]) for row in ROWS), 1.0
 ]  # fmt: skip
 kept.round(3)
 
@@ -251,9 +231,9 @@ kept.round(3)
 # %%
 turned = {}
 for row in ROWS:
-    right = values[row, "ordinal_accuracy"]
+    right = values[7, row, "ordinal_accuracy"]
     share = np.where(np.isfinite(right), 100.0 * (right < 0.5), np.nan)
-    turned[NAMES[row]] = results.mean_interval(share)
+    turned[NAMES[row]] = intervals.mean(share)
 pd.DataFrame(turned, index=["images turned (%)", "ci_low", "ci_high"]).T.round(1)
 
 # %% [markdown]
@@ -297,12 +277,10 @@ plt.show()
 # The rule is that of notebook 09: **reproduced** if the whole 95% interval lies on the stated side, **not reproduced** if none of it does, **undecided** otherwise.
 
 # %%
-statements = comparisons.judge(7, values)
-results.write_csv(statements, folder / "tables" / "table7_statements.csv")
-results.show(statements)
+statements.verdicts(results)
 
 # %%
-print(results.scope(scale, seeds))
+print(statements.scope(setting))
 
 # %% [markdown]
 # ## What may decide this

@@ -209,26 +209,6 @@ def judge(values: Values) -> pd.DataFrame:
     return judged
 
 
-def scope(setting: Setting) -> str:
-    """What the intervals and verdicts of a setting cover, in words."""
-    count = len(setting.seeds())
-    covers = f"test images and {count} seeds" if count > 1 else "test images only"
-    lines = [f"Seeds: {count}. The intervals cover {covers}."]
-    if count == 1:
-        lines.append(
-            "Another seed would give other images, other people's looks and other weights;\n"
-            "by how much the numbers would change, these intervals do not say."
-        )
-    elif count < 6:
-        lines.append(
-            "So few seeds are too few for 95 percent where seeds differ more than test images do:\n"
-            "the interval then runs from the lowest to the highest of them, and is too narrow."
-        )
-    if setting.scale == "smoke":
-        lines.append("Scale smoke: the networks are hardly trained; its verdicts mean nothing.")
-    return "\n".join(lines)
-
-
 COLOURS = dict(zip(VERDICTS, ("#d9f0d3", "#fddbc7", "#eeeeee"), strict=True))
 
 

@@ -146,7 +146,7 @@ class Table:
         return wide.fillna("") if kind == "interval" else wide.dropna(how="all").round(1)
 
     def gain(self, row: str, heading: str, relative: bool = True) -> Formula:
-        """By what fraction, or by how many mm, the full method's error is below another's or `BEST`."""
+        """The share (or mm) by which the full method's error is below a rival's or `BEST`."""
         key = self.columns[heading]
 
         def formula(means: Mapping[Key, Any]) -> Any:
