@@ -26,7 +26,10 @@ WEAK, FULL, PUBLISHED = "#7b3294", "#1b7837", "#999999"
 TRUTH_COLOURS = {"right": "#fbc9a3", "left": "#b5d5ec", "trunk": "#cccccc"}
 """The same, pale: true skeletons under predicted ones."""
 
+# texts are no LaTeX, whatever the user's matplotlibrc says
+_PLAIN = {"text.usetex": False}
 STYLE: dict[str, Any] = {
+    **_PLAIN,
     "figure.dpi": 80,
     "savefig.dpi": 110,
     "font.size": 9,
@@ -44,7 +47,7 @@ def use_style() -> None:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, replacing the file as a whole."""
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, plt.rc_context(_PLAIN):
         figure.savefig(temporary, format="png")
 
 
@@ -227,6 +230,7 @@ def _polyline(points: np.ndarray, side: str, skeleton: Skeleton) -> np.ndarray:
     return np.concatenate([part for bone in chosen for part in (points[list(bone)], broken)])
 
 
+@plt.rc_context(_PLAIN | {"text.parse_math": False})  # a title may be the name of a file
 def prediction_figure(
     image: UInt8[Tensor, "3 height width"],
     keypoints_px: Float[Tensor, "joints 2"],

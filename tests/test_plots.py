@@ -1,10 +1,14 @@
 """Figures that several notebooks draw: what a reader sees of the data."""
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 import torch
 
-from ordlib.plots import prediction_figure, turnable_examples
+from ordlib.plots import STYLE, contact_sheet, prediction_figure, save_figure, turnable_examples
 from ordlib.skeleton import H36M17
+
+IMAGE = torch.zeros(3, 64, 64, dtype=torch.uint8)
 
 
 def poses(count: int) -> torch.Tensor:
@@ -32,11 +36,34 @@ def test_the_menu_shows_one_example_at_a_time():
         assert drawn(traces) == {tuple(point) for point in expected.tolist()}
 
 
+def test_a_contact_sheet_fills_its_last_row_with_white():
+    sheet = contact_sheet(
+        torch.arange(3, dtype=torch.uint8)[:, None, None, None].expand(3, 3, 4, 5), 2, gap=1
+    )
+    assert sheet.shape == (10, 12, 3)
+    assert [sheet[y, x, 0] for y, x in ((0, 0), (0, 6), (5, 0), (5, 6), (0, 5))] == [
+        0,
+        1,
+        2,
+        255,
+        255,
+    ]
+
+
 def test_a_long_note_stays_inside_the_figure():
     note = "Depths are not to be trusted. " * 12
-    image = torch.zeros(3, 64, 64, dtype=torch.uint8)
-    figure = prediction_figure(image, torch.rand(len(H36M17), 2) * 64, poses(1)[0], note, "title")
+    figure = prediction_figure(IMAGE, torch.rand(len(H36M17), 2) * 64, poses(1)[0], note, "title")
     figure.draw_without_rendering()
     for text in figure.texts:
         box = text.get_window_extent()
         assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+
+
+@pytest.mark.parametrize("style", [{}, STYLE])
+def test_texts_are_no_latex_whatever_the_user_has_set(tmp_path, style):
+    with plt.rc_context({"text.usetex": True} | style):
+        points = torch.rand(len(H36M17), 2) * 64
+        figure = prediction_figure(IMAGE, points, poses(1)[0], "50% of a_b", "my_photo #1 {$^$}")
+        save_figure(figure, tmp_path / "figure.png")
+        assert plt.rcParams["text.usetex"] == (not style)
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
