@@ -35,7 +35,7 @@ from scipy.optimize import brentq
 from scipy.sparse.csgraph import connected_components
 
 from ordlib import experiments, losses, plots
-from ordlib.experiments import lifting, results
+from ordlib.experiments import lifting, tables
 from ordlib.likelihoods import SLOPE_MM, answer_log_probabilities, minimise, tie_likelihood_loss
 from ordlib.relations import ordinal_accuracy, relations_from_depth
 from ordlib.scales import get_scale
@@ -482,7 +482,7 @@ columns.append("ordinal accuracy")
 table = pd.DataFrame({k: v.mean(0) for k, v in judged.items()}, index=columns).T
 table.index.names = ["loss", "unit or slope (mm)"]
 table["scale, spread of seeds"] = [np.ptp(v[:, 0]) for v in judged.values()]
-results.write_csv(table.assign(seeds=len(seeds)).reset_index(), folder / "tables" / "01_unit.csv")
+tables.write_csv(table.assign(seeds=len(seeds)).reset_index(), folder / "tables" / "01_unit.csv")
 eq1, explicit = table.loc["Eq. 1"], table.loc["likelihood"]
 unit_factor, slope_factor = (t["scale"][10.0] / t["scale"][100.0] for t in (eq1, explicit))
 print(f"From 10 to 100 mm: unit {unit_factor:.1f} times in scale, slope {slope_factor:.1f} times")

@@ -39,7 +39,7 @@ from ordlib import annotation, experiments, plots, synthetic
 from ordlib.annotation import PERFECT, PERSON, STRATEGIES, DepthPrior, Knowledge, annotate
 from ordlib.camera import self_occluded
 from ordlib.datasets import lsp_mpii_ordinal
-from ordlib.experiments import lifting, results
+from ordlib.experiments import lifting, tables
 from ordlib.labelling.exporting import export
 from ordlib.relations import ordinal_accuracy, relations_from_depth
 from ordlib.scales import get_scale
@@ -245,7 +245,7 @@ def mean_and_spread(done: annotation.Annotations) -> str:
 questions = pd.DataFrame({n: [mean_and_spread(perfect[n, w]) for w in WAYS] for n in domains})
 questions.insert(0, "strategy", WAYS)
 questions["wild, a person answers"] = [mean_and_spread(person[w]) for w in WAYS]
-results.write_csv(questions, folder / "tables" / "02_questions.csv")
+tables.write_csv(questions, folder / "tables" / "02_questions.csv")
 questions
 
 # %% [markdown]
@@ -284,7 +284,7 @@ for way in WAYS[1:]:
     table[way] = perfect["studio", way].questions.numpy()
 by_action = table.groupby("action").agg(["mean", "std"]).sort_values(("kinematic", "mean"))
 both = by_action.set_axis(by_action.columns.map(" ".join), axis=1).reset_index()
-results.write_csv(both, folder / "tables" / "02_by_action.csv")
+tables.write_csv(both, folder / "tables" / "02_by_action.csv")
 by_action.xs("mean", axis=1, level=1).round(1)
 
 # %% [markdown]
@@ -343,7 +343,7 @@ plots.save_figure(figure, folder / "figures" / "02_cost.png")
 plt.show()
 columns = ["strategy", "minutes per image", "hours for 15,000", "minutes without groups"]
 cost = pd.DataFrame(cost, columns=columns).round(2)
-results.write_csv(cost, folder / "tables" / "02_cost.csv")
+tables.write_csv(cost, folder / "tables" / "02_cost.csv")
 cost
 
 # %% [markdown]
@@ -375,7 +375,7 @@ columns = ["differ (%)", "label tie, truth order", "label order, truth tie", "re
 losses = {way: compare(wild, perfect["wild", way]) for way in WAYS}
 losses |= {f"{way} (a person)": compare(wild, person[way]) for way in WAYS}
 losses = pd.DataFrame(losses, index=columns).T
-results.write_csv(losses.reset_index(names="strategy"), folder / "tables" / "02_labels.csv")
+tables.write_csv(losses.reset_index(names="strategy"), folder / "tables" / "02_labels.csv")
 not_behind = (wild["truth"] >= 0).int()
 transitive = ((not_behind @ not_behind > 0) <= (not_behind > 0)).flatten(1).all(1)
 print(f"images whose true relations are a weak ordering: {transitive.float().mean():.1%}")
@@ -401,7 +401,7 @@ for factor in (0.0, 0.5, 1.0, 2.0):
         rows.append((factor, way, wrong[0], wrong[3], float(done.questions.float().mean())))
 columns = ["errors", "strategy", "differ (%)", "reversed (%)", "questions"]
 noise = pd.DataFrame(rows, columns=columns)
-results.write_csv(noise, folder / "tables" / "02_noise.csv")
+tables.write_csv(noise, folder / "tables" / "02_noise.csv")
 figure, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
 for way, colour in {"all": "black", **shown}.items():
     part = noise[noise["strategy"] == way]
@@ -447,7 +447,7 @@ trained = pd.DataFrame(rows, columns=["labels", "questions", "labels true (%)", 
 trained = trained.groupby("labels", sort=False)
 spread = trained["accuracy (%)"].agg(["min", "max"])
 trained = trained.mean()
-results.write_csv(trained.join(spread).reset_index(), folder / "tables" / "02_training.csv")
+tables.write_csv(trained.join(spread).reset_index(), folder / "tables" / "02_training.csv")
 
 # %%
 figure, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")

@@ -33,7 +33,7 @@ import torch
 from ordlib import camera, experiments, losses, metrics, plots, volume
 from ordlib.data import PoseBatch
 from ordlib.datasets import album
-from ordlib.experiments import lifting, results
+from ordlib.experiments import intervals, lifting, tables
 from ordlib.experiments.evaluation import lift
 from ordlib.relations import ordinal_accuracy
 from ordlib.scales import get_scale
@@ -103,7 +103,7 @@ assert not subjects["studio", "fit"] & subjects["studio", "val"]
 assert len(splits["studio", "fit"]) + len(splits["studio", "val"]) == len(train)
 assert (len(train), len(test)) == (sizes.train_images, sizes.test_images)
 counts = pd.DataFrame(rows, columns=["data", "split", "images", "subjects", "metric 3D"])
-results.write_csv(counts, folder / "tables" / "splits.csv")
+tables.write_csv(counts, folder / "tables" / "splits.csv")
 counts
 
 # %% [markdown]
@@ -340,7 +340,7 @@ floors = errors.groupby(test.meta["subject"]).mean().loc[["S9", "S11"]]
 floors.loc["all frames"] = errors.mean()
 floors.loc["mean of actions"] = errors.groupby(test.meta["action"]).mean().mean()
 assert floors["root too far by (mm)"]["S9"] < 0 < floors["floor (mm)"].min()
-results.write_csv(floors.reset_index(names="frames"), folder / "tables" / "floor.csv")
+tables.write_csv(floors.reset_index(names="frames"), folder / "tables" / "floor.csv")
 floors.round(1)
 
 # %% [markdown]
@@ -408,8 +408,8 @@ guesses = {
 }
 scores = {n: 100 * ordinal_accuracy(z, test.relations)[None].numpy() for n, z in guesses.items()}
 runs = [experiments.run(ROWS[0], s) for s in setting.seeds()]
-scores["the image (depth/weak)"] = 100 * results.per_sample(runs, "ordinal_accuracy")
-order = pd.DataFrame({n: results.mean_interval(v) for n, v in scores.items()}).T
+scores["the image (depth/weak)"] = 100 * tables.per_sample(runs, "ordinal_accuracy")
+order = pd.DataFrame({n: intervals.mean(v) for n, v in scores.items()}).T
 order.columns = ["accuracy (%)", "ci_low", "ci_high"]
 
 # %%
@@ -422,7 +422,7 @@ ax.set(xlabel="ordinal accuracy on studio test (%); dotted: chance", xlim=(0, 10
 ax.invert_yaxis()
 plots.save_figure(figure, folder / "figures" / "03_order_from_2d.png")
 plt.show()
-results.write_csv(order.reset_index(names="seen"), folder / "tables" / "order_from_2d.csv")
+tables.write_csv(order.reset_index(names="seen"), folder / "tables" / "order_from_2d.csv")
 exact, network = centre["2D joints, noise 0 %"], centre.iloc[-1]
 if scale != "smoke" and not setting.data:
     assert 50 < centre["one constant order"] < exact and centre["one joint's position"] < exact

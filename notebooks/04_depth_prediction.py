@@ -30,7 +30,7 @@ import pandas as pd
 import torch
 
 from ordlib import camera, experiments, losses, metrics, plots
-from ordlib.experiments import evaluation, published, results
+from ordlib.experiments import evaluation, intervals, published, tables
 from ordlib.networks import DepthNet, parameter_count
 from ordlib.relations import ordinal_accuracy
 from ordlib.scales import get_scale
@@ -283,15 +283,13 @@ table = pd.DataFrame(
     }
 )
 table.insert(0, "published (mm)", published.table(1).set_index("row")["avg_error_mm"].reindex(ROWS))
-results.write_csv(table.rename_axis("row").reset_index(), folder / "tables" / "04_depth.csv")
+tables.write_csv(table.rename_axis("row").reset_index(), folder / "tables" / "04_depth.csv")
 if scale != "smoke":
     assert (table["ordinal_accuracy"] > 0.5).all()
 table.round(2)
 
 # %%
-ratio, low, high = results.ratio_interval(
-    *(results.per_sample(all_runs[row], "mpjpe") for row in ROWS)
-)
+ratio, low, high = intervals.ratio(*(tables.per_sample(all_runs[row], "mpjpe") for row in ROWS))
 printed = table["published (mm)"]
 verdict = "the interval holds 1" if low <= 1 <= high else "the interval does not hold 1"
 print(f"MPJPE weak / full, published:  {printed.iloc[0] / printed.iloc[1]:.3f}")

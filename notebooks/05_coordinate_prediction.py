@@ -32,7 +32,7 @@ import pandas as pd
 import torch
 
 from ordlib import augment, camera, experiments, losses, metrics, plots
-from ordlib.experiments import evaluation, published, results
+from ordlib.experiments import evaluation, intervals, published, tables
 from ordlib.experiments import supervision as objectives
 from ordlib.networks import CoordinateNet, DepthNet, parameter_count
 from ordlib.skeleton import H36M17
@@ -211,15 +211,13 @@ table = pd.DataFrame(
 )
 printed = published.table(1).set_index("row")["avg_error_mm"].reindex(ROWS)
 table.insert(0, "published (mm)", printed)
-results.write_csv(table.rename_axis("row").reset_index(), folder / "tables" / "05_coordinate.csv")
+tables.write_csv(table.rename_axis("row").reset_index(), folder / "tables" / "05_coordinate.csv")
 if scale != "smoke":
     assert (table["ordinal_accuracy"] > 0.5).all()
 table.round(2)
 
 # %%
-ratio, low, high = results.ratio_interval(
-    *(results.per_sample(all_runs[row], "mpjpe") for row in ROWS)
-)
+ratio, low, high = intervals.ratio(*(tables.per_sample(all_runs[row], "mpjpe") for row in ROWS))
 verdict = "the interval holds 1" if low <= 1 <= high else "the interval does not hold 1"
 lost = table["mpjpe"] - table["mpjpe_given_2d"]
 print(f"MPJPE weak / full, published:  {printed.iloc[0] / printed.iloc[1]:.3f}")

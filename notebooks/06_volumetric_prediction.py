@@ -32,7 +32,7 @@ import pandas as pd
 import torch
 
 from ordlib import experiments, losses, metrics, plots
-from ordlib.experiments import published, results
+from ordlib.experiments import intervals, published, tables
 from ordlib.experiments import supervision as objectives
 from ordlib.relations import ordinal_accuracy
 from ordlib.scales import get_scale
@@ -323,7 +323,7 @@ table = pd.DataFrame(
 )
 printed = published.table(1).set_index("row")["avg_error_mm"].reindex(ROWS)
 table.insert(0, "published (mm)", printed)
-results.write_csv(table.rename_axis("row").reset_index(), folder / "tables" / "06_volume.csv")
+tables.write_csv(table.rename_axis("row").reset_index(), folder / "tables" / "06_volume.csv")
 if scale != "smoke":
     assert (table["ordinal_accuracy"] > 0.5).all()
 table.round(2)
@@ -336,9 +336,7 @@ gaps = []
 for name in ("volume1", "volume2"):
     pair = [f"table1/{name}/{kind}" for kind in ("weak", "full")]
     for metric in ("mpjpe", "depth_error"):
-        values = results.ratio_interval(
-            *(results.per_sample(all_runs[row], metric) for row in pair)
-        )
+        values = intervals.ratio(*(tables.per_sample(all_runs[row], metric) for row in pair))
         gap = dict(zip(("reproduced", "ci_low", "ci_high"), values, strict=True))
         ratio = printed[pair[0]] / printed[pair[1]] if metric == "mpjpe" else np.nan
         gaps.append({"network": name, "metric": metric, "published": ratio, **gap})

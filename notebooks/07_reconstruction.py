@@ -34,7 +34,7 @@ from PIL import Image
 
 from ordlib import experiments, metrics, plots, reconstruction
 from ordlib.data import crop
-from ordlib.experiments import published, results
+from ordlib.experiments import intervals, published, tables
 from ordlib.experiments.components import (
     CONFIGS,
     component,
@@ -174,7 +174,7 @@ assert measured.loc["noise, too clean", "relations kept"] == 1
 kept = measured["relations kept"]
 assert kept["noise, too coarse"] < kept["noise, chosen"] < kept["noise, too clean"]
 assert kept["noise, chosen"] > 0.5  # the majority
-results.write_csv(measured.rename_axis("depths").reset_index(), folder / "tables" / "07_noise.csv")
+tables.write_csv(measured.rename_axis("depths").reset_index(), folder / "tables" / "07_noise.csv")
 measured.round(3)
 
 # %% [markdown]
@@ -266,7 +266,7 @@ levels = pd.DataFrame(
 if scale != "smoke":
     clean = levels["skeletons, true depths"]
     assert clean["too clean"] < clean["chosen"]
-results.write_csv(levels.rename_axis("noise").reset_index(), folder / "tables" / "07_levels.csv")
+tables.write_csv(levels.rename_axis("noise").reset_index(), folder / "tables" / "07_levels.csv")
 levels.round(1)
 
 # %%
@@ -317,7 +317,7 @@ table = pd.DataFrame(
 ).T
 table["pck3d"] *= 100
 table.index.names = ["supervision", "rung"]
-results.write_csv(table.reset_index(), folder / "tables" / "07_reconstruction.csv")
+tables.write_csv(table.reset_index(), folder / "tables" / "07_reconstruction.csv")
 table.rename(
     columns={"mpjpe": "MPJPE (mm)", "reconstruction_error": "rec. error (mm)", "pck3d": "PCK3D (%)"}
 ).round(1)
@@ -332,7 +332,7 @@ print(f"published, with over without the component: {ours:.3f}")
 for name in convnets:
     for below in ("ConvNet", "oracle joint scales", "2D alone"):
         pair = [ladder[name, rung]["mpjpe"].double().numpy()[None] for rung in ("component", below)]
-        ratio, low, high = results.ratio_interval(*pair)
+        ratio, low, high = intervals.ratio(*pair)
         print(f"{name}: component over {below}: {ratio:.3f}, {low:.3f} to {high:.3f}")
 
 # %% [markdown]
@@ -428,7 +428,7 @@ tuned = fine_tune(joined["full"], train_set, settings, seed=seed, device=place).
 with torch.no_grad():
     found = torch.cat([tuned(batch.images) for batch in batches])
 after = {j.__name__: j(found, truth_mm) for j in judges}
-ratio = results.ratio_interval(
+ratio = intervals.ratio(
     *(v["mpjpe"].double().numpy()[None] for v in (after, ladder["full", "component"]))
 )
 print(f"{budget} steps; MPJPE after over before: {ratio[0]:.3f}, {ratio[1]:.3f} to {ratio[2]:.3f}")

@@ -37,7 +37,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ordlib import camera, experiments, networks, plots, relations
 from ordlib.augment import augment, mirror, rotate_and_scale
 from ordlib.batches import batch_indices
-from ordlib.experiments import results
+from ordlib.experiments import statements, tables
 from ordlib.experiments.supervision import depth_losses
 from ordlib.networks import build
 from ordlib.scales import SCALES, Scale, get_scale
@@ -121,7 +121,7 @@ for row in done:
 trials = pd.DataFrame(records, dtype=float).T
 if done:
     path = setting.folder / "tables" / "08_choices.csv"
-    results.write_csv(trials.rename_axis("row").reset_index(), path)
+    tables.write_csv(trials.rename_axis("row").reset_index(), path)
 trials.round(3)
 
 # %% [markdown]
@@ -171,7 +171,7 @@ apart = pd.DataFrame(
     columns=["training", "seed", "MPJPE (mm)", "other side (%)"],
 )
 if all_done:
-    results.write_csv(apart, setting.folder / "tables" / "08_seeds.csv")
+    tables.write_csv(apart, setting.folder / "tables" / "08_seeds.csv")
 apart.pivot(index="training", columns="seed").reindex([names[id] for id in long]).round(1)
 
 # %% [markdown]
@@ -187,11 +187,13 @@ STATED = [
 ]
 judged = pd.DataFrame()
 if all_done:
-    errors = {(id, "mpjpe"): results.per_sample(runs, "mpjpe") for id, runs in long.items()}
-    stated = [results.Statement(text, results.over(a, b), 1.0) for text, a, b in STATED]
+    errors = {(1, id, "mpjpe"): tables.per_sample(runs, "mpjpe") for id, runs in long.items()}
+    stated = [
+        statements.Statement(1, text, statements.ratio(1, a, b), 1.0) for text, a, b in STATED
+    ]
     nothing = defaultdict(lambda: np.nan)  # the paper prints no errors on S8
-    judged = results.weigh(stated, errors, nothing).drop(columns="published")
-    results.write_csv(judged, setting.folder / "tables" / "08_budget.csv")
+    judged = statements.weigh(stated, errors, nothing).drop(columns="published")
+    tables.write_csv(judged, setting.folder / "tables" / "08_budget.csv")
 judged.round(3)
 
 # %% [markdown]

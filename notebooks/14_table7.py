@@ -188,7 +188,7 @@ results.table.wide(table, "interval", tables.BESIDE)
 
 # %%
 by_source = [
-    methods.sources(first, second, "shift", known)
+    methods.sources(first, second, known, "shift")
     for first, second, known in zip(runs[LIMBS], runs[OURS], truths, strict=True)
 ]
 shares = {"in all": values[7, OURS, "pck3d"] - values[7, LIMBS, "pck3d"]}

@@ -32,7 +32,7 @@ from PIL import Image
 
 from ordlib import experiments, metrics, plots, predict, synthetic
 from ordlib.camera import self_occluded
-from ordlib.experiments import evaluation, results
+from ordlib.experiments import evaluation, intervals, tables
 from ordlib.networks import PoseEstimator
 from ordlib.reconstruction import reconstruct
 from ordlib.skeleton import H36M17, LSP14_IN_H36M17
@@ -186,14 +186,14 @@ total = missed.sum(1).double()
 main["hidden"] = failed & (counts["hidden"] >= total / 2)
 shares = {}
 for name, count in counts.items():
-    interval = results.ratio_interval(count[None].numpy(), total[None].numpy())
+    interval = intervals.ratio(count[None].numpy(), total[None].numpy())
     of_failures = (main[name].sum() / failed.sum()).item()
     shares[name] = [100 * value for value in (*interval, of_failures)]
 columns = ["missed joints (%)", "ci_low", "ci_high", "failures (%)"]
 shares = pd.DataFrame(shares, index=columns).T.rename_axis("cause")
 for column in ("missed joints (%)", "failures (%)"):
     assert abs(shares.loc[list(causes), column].sum() - 100) < 0.01
-results.write_csv(shares.reset_index(), folder / "tables" / "15_causes.csv")
+tables.write_csv(shares.reset_index(), folder / "tables" / "15_causes.csv")
 shares.round(1)
 
 # %% [markdown]

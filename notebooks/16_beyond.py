@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from ordlib import experiments, plots
-from ordlib.experiments import beyond, results
+from ordlib.experiments import beyond, intervals, tables
 from ordlib.experiments.beyond import CHOSEN, Study, interval
 from ordlib.training import single_thread
 
@@ -92,7 +92,7 @@ def study(name: str, settings: dict[str, Study]) -> pd.DataFrame:
     ]
     columns = ["setting", "metric", "mean", "ci_low", "ci_high", "seeds"]
     table = pd.DataFrame(records, columns=columns)
-    results.write_csv(table, folder / "tables" / f"16_{name}.csv")
+    tables.write_csv(table, folder / "tables" / f"16_{name}.csv")
     table["text"] = [
         f"{mean:.3g} [{low:.3g}, {high:.3g}]"
         for mean, low, high in table[columns[2:5]].itertuples(index=False)
@@ -155,7 +155,7 @@ for name, way in ways.items():
     rows[name] = *held, way.width_mm if way.loss else np.nan, max(weights.values()) / 3
 columns = ["weight / 3", "chosen", "weight x 3", "unit or slope (mm)", "weight"]
 choice = pd.DataFrame(rows, index=columns).T
-results.write_csv(choice.reset_index(names="way"), folder / "tables" / "16_choice.csv")
+tables.write_csv(choice.reset_index(names="way"), folder / "tables" / "16_choice.csv")
 print(f"Without supervision on wild: {100 * judge(NONE)['held_out'].mean():.1f}")
 choice.round(1)
 
@@ -408,20 +408,20 @@ for row, name in NAMES.items():
         for metric in SHARED
     }
 records = [
-    (name, metric, *results.mean_interval(values), len(seeds))
+    (name, metric, *intervals.mean(values), len(seeds))
     for name, metrics in convnets.items()
     for metric, values in metrics.items()
 ]
 columns = ["setting", "metric", "mean", "ci_low", "ci_high", "seeds"]
 table = pd.DataFrame(records, columns=columns)
-results.write_csv(table, folder / "tables" / "16_convnets.csv")
+tables.write_csv(table, folder / "tables" / "16_convnets.csv")
 table["mean"] = [f"{m:.3g} [{a:.3g}, {b:.3g}]" for m, a, b in table[columns[2:5]].to_numpy()]
 table.pivot(index="setting", columns="metric", values="mean").loc[list(convnets), list(SHARED)]
 
 # %%
 for after, before in (("ordinal (Eq. 1)", "none"), ("limbs", "none"), ("ordinal (Eq. 1)", "limbs")):
     for metric, ours in SHARED.items():
-        ratio, *bounds = results.ratio_interval(convnets[after][metric], convnets[before][metric])
+        ratio, *bounds = intervals.ratio(convnets[after][metric], convnets[before][metric])
         theirs = np.sign([bound - 1 for bound in bounds])
         small = np.sign(change(rivals[after], rivals[before], ours)[1:])
         sure = abs(theirs.sum()) == 2 and abs(small.sum()) == 2

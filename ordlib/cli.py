@@ -177,7 +177,7 @@ def photographs(
     from ordlib import experiments
     from ordlib.datasets import album
     from ordlib.experiments import photographs
-    from ordlib.experiments.results import write_csv
+    from ordlib.experiments.tables import write_csv
     from ordlib.predict import result_names
 
     setting = experiments.Setting(scale, seed, device=device)

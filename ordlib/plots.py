@@ -27,7 +27,7 @@ TRUTH_COLOURS = {"right": "#fbc9a3", "left": "#b5d5ec", "trunk": "#cccccc"}
 """The same, pale: true skeletons under predicted ones."""
 
 # texts are no LaTeX, whatever the user's matplotlibrc says
-_PLAIN = {"text.usetex": False}
+_PLAIN: dict[Any, Any] = {"text.usetex": False}
 STYLE: dict[str, Any] = {
     **_PLAIN,
     "figure.dpi": 80,
@@ -230,7 +230,6 @@ def _polyline(points: np.ndarray, side: str, skeleton: Skeleton) -> np.ndarray:
     return np.concatenate([part for bone in chosen for part in (points[list(bone)], broken)])
 
 
-@plt.rc_context(_PLAIN | {"text.parse_math": False})  # a title may be the name of a file
 def prediction_figure(
     image: UInt8[Tensor, "3 height width"],
     keypoints_px: Float[Tensor, "joints 2"],
@@ -239,15 +238,16 @@ def prediction_figure(
     title: str = "",
 ) -> Figure:
     """An image with its 2D joints, and the 3D skeleton from the camera and from the side."""
-    figure, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained")
-    show_image(axes[0], image, "2D joints")
-    draw_joints(axes[0], keypoints_px)
-    draw_skeleton(axes[1], joints_mm)
-    axes[1].set_title("3D, from the camera")
-    draw_skeleton(axes[2], joints_mm, side_view=True)
-    axes[2].set_title("3D, from the side")
-    if note:
-        figure.supxlabel(textwrap.fill(note, 150), fontsize=8)
-    if title:
-        figure.suptitle(title)
+    with plt.rc_context(_PLAIN | {"text.parse_math": False}):  # a title may be a file's name
+        figure, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained")
+        show_image(axes[0], image, "2D joints")
+        draw_joints(axes[0], keypoints_px)
+        draw_skeleton(axes[1], joints_mm)
+        axes[1].set_title("3D, from the camera")
+        draw_skeleton(axes[2], joints_mm, side_view=True)
+        axes[2].set_title("3D, from the side")
+        if note:
+            figure.supxlabel(textwrap.fill(note, 150), fontsize=8)
+        if title:
+            figure.suptitle(title)
     return figure

@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from ordlib.experiments.claims import readable
+from ordlib.experiments.intervals import VERDICTS
 from ordlib.experiments.published import table
-from ordlib.experiments.results import VERDICTS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -15,7 +15,7 @@ import torch
 
 from ordlib.datasets.npz import TRUST
 from ordlib.errors import InputError
-from ordlib.experiments import Run, Setting, ablations, get_row, results, run, runs, train
+from ordlib.experiments import Run, Setting, get_row, run, runs, train
 from ordlib.experiments import roles as domains
 from ordlib.experiments.components import component
 from ordlib.experiments.reproduce import left_out, reproduce
@@ -76,12 +76,12 @@ def test_a_row_learns_from_real_data_and_is_found_again(data, outputs, monkeypat
     assert set(config["data"]) == {"studio"} | ({"wild"} if row == ORDINAL else set())
     assert set(config["tested"]) == {"studio", "shift"}
     for domain in config["tested"]:
-        truth = ablations.truth(first, domain)
+        truth = first.truth(domain)
         error = mpjpe(first.predictions(domain)["joints_mm"], truth.joints_mm)
         torch.testing.assert_close(error, first.predictions(domain)["mpjpe"], atol=0.01, rtol=1e-4)
     assert len(first.predictions()["mpjpe"]) == 2 * 2 * 2
-    joints, actions = results.truth(first)
-    assert joints.shape == (8, 17, 3) and set(actions) == {"Eating"}
+    known = first.truth("studio")
+    assert known.joints_mm.shape == (8, 17, 3) and set(known.meta["action"]) == {"Eating"}
     assert Run(get_row(row), smoke(data)).done
     monkeypatch.setattr(runs, "_train", None)
     assert run(row, smoke(data)).metrics == first.metrics

@@ -30,7 +30,7 @@ def test_tables_are_renewed_where_their_results_are(tmp_path, monkeypatch) -> No
     readme.write_text(old)
     readme_tables.write()
     assert readme.read_text() == old
-    half = {1: {("table1/depth/full", "mpjpe"): np.ones((1, 3))}}
+    half = {(1, "table1/depth/full", "mpjpe"): np.ones((1, 3))}
     judge(half).to_csv(tmp_path / "claims.csv", index=False)
     questions = pd.DataFrame([["all", "91.0 ± 0.0"]], columns=columns)
     questions.to_csv(tmp_path / "tables" / "02_questions.csv", index=False)

@@ -277,7 +277,7 @@ def _annotated(setting: Setting) -> dict[Key, np.ndarray]:
 
 def _people(split: str, count: int, seed: int, setting: Setting) -> tuple[Tensor, Tensor]:
     """Depths of the joints of people of `wild`, and which joints their own bodies hide."""
-    poses = synthetic.skeletons("wild", split, count, seed, mocap=setting.motion).joints_mm
+    poses = synthetic.skeletons("wild", split, count, seed, motion=setting.motion).joints_mm
     joints = torch.tensor(LSP14_IN_H36M17)
     hidden = torch.cat([self_occluded(part) for part in poses.split(500)])
     return poses[:, joints, 2], hidden[:, joints]

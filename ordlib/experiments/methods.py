@@ -66,7 +66,7 @@ def given_truth(done: Run, domain: str, known: Truth) -> dict[str, Tensor]:
     }
 
 
-def sources(before: Run, after: Run, domain: str, known: Truth) -> dict[str, Tensor]:
+def sources(before: Run, after: Run, known: Truth, domain: str) -> dict[str, Tensor]:
     """How much each sample gains in a step between two rows, by 2D and by depth.
 
     2D positions and depths are exchanged one after the other, in both orders, and what each brings

@@ -25,7 +25,7 @@ from ordlib.batches import batch_at
 from ordlib.datasets.album import TORSO, Beside, Crops
 from ordlib.errors import require_same_shape
 from ordlib.experiments import Run, Setting, evaluation, supervision
-from ordlib.experiments.results import quantity_interval
+from ordlib.experiments.intervals import resampled
 from ordlib.experiments.rows import Row, get_row
 from ordlib.experiments.runs import warm
 from ordlib.files import digest, kept, replacing
@@ -209,7 +209,7 @@ def _table(
         for name, key in measures.items():
             with np.errstate(invalid="ignore"):  # a draw without such a joint
                 needed = {k: v for k, v in values.items() if k[1].removeprefix(key) in _PARTS}
-                interval = quantity_interval(partial(_percent, trained_on, key), needed)
+                interval = resampled(needed)(partial(_percent, trained_on, key))
             known = values.get((ALONE, f"{key} annotated"))
             joints = int(known[0].sum()) if known is not None else np.nan
             seeds = len(values[ALONE, "all joints right"])

@@ -8,7 +8,7 @@ lifted 2D joints [25].
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from ordlib.experiments import intervals, published
 from ordlib.experiments.components import component
 from ordlib.experiments.detected import lifter
-from ordlib.experiments.evaluation import Truth, measure, truth
+from ordlib.experiments.evaluation import Truth, measure
 from ordlib.experiments.intervals import Formula, Interval
 from ordlib.experiments.methods import Method, calibrated, given_truth, poses, sources
 from ordlib.experiments.runs import Run, run
@@ -290,7 +290,7 @@ class Results:
             for method in table.methods
             if method.behind
         }
-        truths = [truth(done, table.domain) for done in runs[table.rows[0]]]
+        truths = [done.truth(table.domain) for done in runs[table.rows[0]]]
         return cls(table, setting, runs, truths, behind)
 
     def measured(
@@ -301,16 +301,10 @@ class Results:
         Args:
             networks: what is behind its network, of all seeds; that of the table by default.
         """
-        if method.behind and networks is None:
-            networks = self.behind[method.row]
-        behind = networks or [None] * len(self.truths)
-        by_seed = [
-            _metrics(method, done, self.table, network, known)
-            for done, network, known in zip(
-                self.runs[method.network], behind, self.truths, strict=True
-            )
-        ]
-        return _stacked(by_seed)
+        if networks is None:
+            networks = self.behind[method.row] if method.behind else ()
+        inputs = zip_longest(self.runs[method.network], self.truths, networks)
+        return _stacked([_metrics(method, self.table, *each) for each in inputs])
 
     @cached_property
     def values(self) -> dict[Key, np.ndarray]:
@@ -318,12 +312,9 @@ class Results:
         found = {method.row: self.measured(method) for method in self.table.methods}
         if self.table.number in (2, 3):
             for before, after in pairwise(_STEPS):
-                pairs = zip(
-                    *(self.runs[m.network] for m in (before, after)), self.truths, strict=True
-                )
-                found[after.row] |= _stacked(
-                    [sources(*pair, self.table.domain, known) for *pair, known in pairs]
-                )
+                inputs = zip(self.runs[before.row], self.runs[after.row], self.truths, strict=True)
+                domain = self.table.domain
+                found[after.row] |= _stacked([sources(*each, domain) for each in inputs])
         return {
             (self.table.number, row, name): values
             for row, by_name in found.items()
@@ -363,7 +354,7 @@ def per_sample(runs: Sequence[Run], metric: str) -> np.ndarray:
 
 
 def _metrics(
-    method: Method, done: Run, table: Table, network: ReconstructionNet | None, known: Truth
+    method: Method, table: Table, done: Run, known: Truth, network: ReconstructionNet | None
 ) -> dict[str, Tensor]:
     """`measure` of a method, with its columns over some of the samples; of networks also 2D."""
     if table.number == 1:
