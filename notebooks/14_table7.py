@@ -108,8 +108,8 @@ results.table.wide(table, "published", columns)
 for row in ROWS:
     for place, run in enumerate(runs[row]):
         stored = run.predictions("shift")
-        assert np.allclose(values[7, row, "pck3d"][place], 100 * stored["pck3d"], atol=0.1)
-        assert np.allclose(values[7, row, "auc3d"][place], 100 * stored["auc3d"], atol=0.1)
+        assert np.allclose(values[7, row, "pck3d"][place], stored["pck3d"], atol=0.1)
+        assert np.allclose(values[7, row, "auc3d"][place], stored["auc3d"], atol=0.1)
     by_part = np.stack([values[7, row, part] for part in parts])
     assert (np.isfinite(by_part).sum(axis=0) == 1).all()
     assert np.isclose(np.nansum(by_part), values[7, row, "pck3d"].sum())

@@ -10,8 +10,8 @@ import torch
 from ordlib import metrics, reconstruction, synthetic
 from ordlib.errors import InputError
 from ordlib.experiments import Run, Setting, detected, run
+from ordlib.experiments.components import CONFIGS, fit_component, training_skeletons
 from ordlib.experiments.evaluation import predict
-from ordlib.reconstruction import CONFIGS
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_detections_are_the_networks_own_on_training_images(detector: Run) -> No
     batch = images.batch(np.arange(len(images)))
     assert torch.equal(found.joints_mm, batch.joints_mm)
     assert torch.equal(found.intrinsics, batch.intrinsics)
-    direct, _ = predict(detector.network(), images, 1.0)
+    direct = predict(detector.network(), images, 1.0)
     assert torch.equal(found.keypoints_px, direct.keypoints_px)
     assert not torch.allclose(found.keypoints_px, batch.keypoints_px, atol=0.1)
 
@@ -49,7 +49,7 @@ def test_the_lifter_is_trained_once_and_read_again(detector: Run, monkeypatch) -
     def refuse(*_args, **_options):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(detected, "fit", refuse)
+    monkeypatch.setattr(detected, "fit_component", refuse)
     again = detected.lifter(detector)
     assert path.stat().st_mtime_ns == written and not again.training
     assert all(
@@ -64,11 +64,11 @@ def test_the_lifter_is_trained_once_and_read_again(detector: Run, monkeypatch) -
 
 def test_the_lifter_knows_no_depths_and_takes_errors_away() -> None:
     """With 2D positions as they are, lifting must beat the mean pose by far."""
-    people = reconstruction.training_skeletons(3000, 0)
+    people = training_skeletons(3000, 0)
     config = CONFIGS["smoke"]
     config = replace(config, width=64, steps=400, noise=detected.WITHHELD)
-    network = reconstruction.fit(people, config)
-    test = reconstruction.training_skeletons(300, 1)
+    network = fit_component(people, config)
+    test = training_skeletons(300, 1)
     lifted = detected.lift_detected(network, test.keypoints_px)
     error = metrics.mpjpe(lifted, test.relative_mm).mean()
     mean_pose = people.relative_mm.mean(0).expand_as(test.relative_mm)

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ordlib import metrics, reconstruction
+from ordlib import metrics
 from ordlib.errors import InputError
 from ordlib.experiments import ROWS, Run, Setting, get_row, published, tables
+from ordlib.experiments.components import training_skeletons
 from ordlib.experiments.evaluation import Truth, lift
 from ordlib.experiments.methods import Method, calibrated, given_truth, poses, sources
 from ordlib.experiments.tables import (
@@ -26,7 +27,7 @@ from ordlib.experiments.tables import (
     TABLES,
     Results,
 )
-from ordlib.networks import ReconstructionNet
+from ordlib.networks import ReconstructionNet, reconstruct
 from ordlib.relations import relations_from_depth
 from ordlib.synthetic import DOMAINS
 
@@ -48,7 +49,7 @@ class Made(Run):
 
 def truth_for(number: int, seed: int = 0) -> Truth:
     """People with properties of the table's groups, some groups more often than others."""
-    people = reconstruction.training_skeletons(SAMPLES, seed)
+    people = training_skeletons(SAMPLES, seed)
     relations = relations_from_depth(people.joints_mm[..., 2])
     kinds = list(TABLES[number].groups.values()) or [{"action": "Eating"}]
     turn = np.random.default_rng(seed).permutation(SAMPLES) % (len(kinds) + 2) % len(kinds)
@@ -271,7 +272,7 @@ def test_poses_take_depths_only_where_the_method_has_them() -> None:
     stored = run.predictions()
     turned = replace(run, tensors=stored | {"depth": -stored["depth"]})
     pose = poses(own, run, "studio", network)
-    expected = reconstruction.reconstruct(network, stored["keypoints_px"], stored["depth"])
+    expected = reconstruct(network, stored["keypoints_px"], stored["depth"])
     torch.testing.assert_close(pose, expected)
     assert not torch.allclose(pose, poses(own, turned, "studio", network))
     flat = [poses(lifted, one, "studio", network) for one in (run, turned)]

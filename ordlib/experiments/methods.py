@@ -14,8 +14,7 @@ from ordlib import metrics
 from ordlib.experiments.detected import lift_detected
 from ordlib.experiments.evaluation import Truth, measure, oracle_scale
 from ordlib.experiments.runs import Run
-from ordlib.networks import ReconstructionNet
-from ordlib.reconstruction import reconstruct
+from ordlib.networks import ReconstructionNet, reconstruct
 from ordlib.shapes import Joints3D
 
 
