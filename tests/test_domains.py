@@ -13,7 +13,7 @@ import pytest
 import threedhp_files
 import torch
 
-from ordlib.datasets.npz import TRUST
+from ordlib.arrays import TRUST
 from ordlib.errors import InputError
 from ordlib.experiments import Run, Setting, get_row, run, runs, train
 from ordlib.experiments import roles as domains

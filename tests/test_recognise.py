@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import threedhp_files
 from bvh_files import CMU, bvh_text, random_values, save
-from mpii_files import people, person_of, release_of, save_h5, save_release
 from photo_files import (
     half,
     lspet_array,
@@ -20,8 +19,8 @@ from photo_files import (
     save_relative,
 )
 
+from ordlib.arrays import TRUST
 from ordlib.cli import main
-from ordlib.datasets.npz import TRUST
 from ordlib.datasets.recognise import LAYOUTS, Found, recognise, table
 from ordlib.errors import InputError
 
@@ -68,19 +67,6 @@ def _ordinal(folder):
     return folder
 
 
-def _mpii(folder):
-    save_h5(folder, people(3))
-    return save_h5(folder, people(2), "valid")
-
-
-def _mpii_mat(folder):
-    content = people(2)
-    rows = [(name, [person_of(content, k)]) for k, name in enumerate(content["names"])]
-    save_images(folder / "images", content["names"])
-    save_release(folder / "v1" / "mpii_human_pose_v1_u12_1.mat", release_of(rows, [1, 1]))
-    return folder
-
-
 def _relative(folder):
     return save_relative(folder, relative(5))
 
@@ -96,7 +82,6 @@ WRITERS = {
     "MPI-INF-3DHP": (_threedhp, "mpi_inf_3dhp"),
     "LSP + MPII Ordinal": (_ordinal, "lsp_mpii_ordinal"),
     "LSP Extended": (_lspet, "lspet"),
-    "MPII": (_mpii, "mpii"),
     "Relative Depth LSP": (_relative, "relative_depth_lsp"),
     "motion capture": (_mocap, "mocap"),
 }
@@ -106,14 +91,13 @@ SPLITS = {
     "MPI-INF-3DHP": {"test"},
     "LSP + MPII Ordinal": {"train"},
     "LSP Extended": {"train"},
-    "MPII": {"train", "valid"},
     "Relative Depth LSP": {"train", "test"},
     "motion capture": {"poses"},
 }
 
 
 def test_every_layout_has_a_test():
-    assert [layout.name for layout in LAYOUTS] == list(WRITERS)
+    assert [layout.name for layout in LAYOUTS if layout.loader] == list(WRITERS)
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -127,22 +111,43 @@ def test_a_data_set_is_found_from_above_and_from_within(tmp_path, name):
         assert set(found.samples) == SPLITS[name] and min(found.samples.values()) > 0
 
 
-def test_the_other_layouts_of_two_sets(tmp_path):
-    fetch, mpii = _fetch(tmp_path / "h36m"), _mpii_mat(tmp_path / "mpii")
-    found = {item.name: item for item in recognise(tmp_path)}
-    assert set(found) == {"Human3.6M", "MPII"}
-    assert found["Human3.6M"].folder == fetch and found["MPII"].folder == mpii
-    assert found["MPII"].samples == {"train": 2}
-    assert found["MPII"].problem.startswith("valid: ") and "valid.h5" in found["MPII"].problem
+def test_the_other_layout_of_human36m(tmp_path):
+    fetch = _fetch(tmp_path / "h36m")
+    assert [(item.name, item.folder) for item in recognise(tmp_path)] == [("Human3.6M", fetch)]
 
 
-def test_human36m_and_mpii_are_told_apart(tmp_path):
-    """Both have `annot/valid.h5`; some copies of MPII have lists of images too."""
-    save_h5(tmp_path / "a", people(2), "valid")
-    (tmp_path / "a" / "annot" / "valid_images.txt").write_text("005601864.jpg\n")
-    human36m_files.save_test_set(tmp_path / "b")
-    (tmp_path / "b" / "annot" / "valid_images.txt").unlink()
-    assert [item.name for item in recognise(tmp_path)] == ["MPII", "Human3.6M"]
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("MPII", ["annot/valid.h5", "annot/valid_images.txt"]),
+        ("MPII", ["images/015601864.jpg", "v1/mpii_human_pose_v1_u12_1.mat"]),
+        ("ASF/AMC", ["07/07.asf", "07/07_01.amc"]),
+    ],
+)
+def test_what_is_known_and_not_read(tmp_path, capsys, name, files):
+    """MPII has `annot/valid.h5` as Human3.6M does, and some copies lists of images too."""
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("015601864.jpg\n")
+    found = recognise(tmp_path)
+    assert {(item.name, item.problem) for item in found} == {(name, "this format is not read")}
+    assert main(["datasets", str(tmp_path)]) == 0
+    assert "problem: this format is not read" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_companions_that_macos_leaves_are_nothing(tmp_path, name):
+    """Archives that macOS packed have `._x` beside each file x, and `__MACOSX` with more."""
+    folder = WRITERS[name][0](tmp_path / "set")
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        for companion in (
+            path.with_name(f"._{path.name}"),
+            tmp_path / "__MACOSX" / path.relative_to(tmp_path),
+        ):
+            companion.parent.mkdir(parents=True, exist_ok=True)
+            companion.write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    (found,) = recognise(tmp_path)
+    assert (found.name, found.problem) == (name, None) and set(found.samples) == SPLITS[name]
 
 
 def test_counts_and_warnings_of_several_sets_in_one_folder(tmp_path):
@@ -159,17 +164,13 @@ def test_counts_and_warnings_of_several_sets_in_one_folder(tmp_path):
 
 
 def test_problems_are_told_by_split(tmp_path):
-    folder = _mpii(tmp_path)
+    folder = _human36m(tmp_path)
     path = folder / "annot" / "valid.h5"
     path.write_bytes(path.read_bytes()[:1000])
     (found,) = recognise(tmp_path)
-    assert found.samples == {"train": 3}
-    assert found.problem.startswith(f"valid: {path}: expected an HDF5 file, found damage")
-    for image in (folder / "images").iterdir():
-        image.unlink()
-    (found,) = recognise(tmp_path)
-    assert found.samples == {} and "train: " in found.problem
-    assert "3 of 3 images are missing" in found.problem
+    assert found.samples == {"train": 8}
+    assert found.problem.startswith(f"test: {path}: expected a file of HDF5")
+    assert "train:" not in found.problem
 
 
 def test_a_problem_of_all_splits_is_told_once(tmp_path):
@@ -217,7 +218,7 @@ def test_images_and_hidden_and_deep_folders_are_not_searched(tmp_path):
 def test_nothing_recognised_says_what_is_looked_for(tmp_path, capsys):
     with pytest.raises(InputError) as raised:
         recognise(tmp_path)
-    for layout in LAYOUTS:
+    for layout in [layout for layout in LAYOUTS if layout.loader]:
         assert layout.name in str(raised.value) and layout.markers[0] in str(raised.value)
     with pytest.raises(InputError, match="absent: expected a folder of data sets, found nothing"):
         recognise(tmp_path / "absent")
@@ -229,16 +230,16 @@ def test_nothing_recognised_says_what_is_looked_for(tmp_path, capsys):
 
 def test_the_command_prints_a_table_and_ends_well_with_problems(tmp_path, capsys):
     _lspet(tmp_path / "lspet")
-    _mpii(tmp_path / "more" / "mpii")
-    (tmp_path / "more/mpii/annot/valid.h5").unlink()
+    folder = _human36m(tmp_path / "more" / "h36m")
+    (folder / "annot/valid.h5").unlink()
     _threedhp(tmp_path / "3dhp")
     assert main(["datasets", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["data", "set", "folder", "samples"]
-    (mpii,) = (k for k, line in enumerate(lines) if line.startswith("MPII"))
+    (films,) = (k for k, line in enumerate(lines) if line.startswith("Human3.6M"))
     column = lines[0].index("folder")
-    assert lines[mpii][column:].startswith("more/mpii") and lines[mpii].endswith("train 3")
-    assert lines[mpii + 1].startswith("  problem: valid: ")
+    assert lines[films][column:].startswith("more/h36m") and lines[films].endswith("train 8")
+    assert lines[films + 1].startswith("  problem: test: ")
     (shift,) = (k for k, line in enumerate(lines) if line.startswith("MPI-INF-3DHP"))
     assert lines[shift + 1].startswith("  warning: ")
     assert lines[-1] == "recognised: 3, with problems: 1"

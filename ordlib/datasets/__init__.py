@@ -7,7 +7,7 @@ Each module reads one data set and is imported by name, for example
 - `humaneva`: HumanEva-I, films with 3D poses
 - `mpi_inf_3dhp`: the test set of MPI-INF-3DHP, films with 3D poses
 - `lsp_mpii_ordinal`: photographs with 2D joints and ordinal relations
-- `lspet`, `mpii`: photographs with 2D joints
+- `lspet`: photographs with 2D joints
 - `relative_depth_lsp`: photographs with 2D joints and a crowd's answers on some pairs
 - `mocap`: motion capture, BVH or ASF/AMC files
 - `recognise`: which of these lie below a folder

@@ -20,65 +20,45 @@ _FULL_OF_IMAGES = {"images", "imageSequence"}
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set lies on disk.
+    """How a data set lies on disk."""
 
-    Attributes:
-        name: of the data set.
-        loader: the module of `ordlib.datasets` that reads it.
-        markers: patterns of its annotation files; one file is enough.
-        splits: what its loader calls its parts; empty if it has no such argument.
-        accepts: whether a folder with such files is it, where names alone do not tell.
-        beside: patterns of further files that its loader reads if they are there.
-    """
-
-    name: str
-    loader: str
-    markers: tuple[str, ...]
-    splits: tuple[str, ...] = ()
-    accepts: Callable[[Path], bool] = Path.is_dir
-    beside: tuple[str, ...] = ()
+    name: str  # of the data set
+    loader: str  # the module of `ordlib.datasets` that reads it; empty where none does
+    markers: tuple[str, ...]  # patterns of its annotation files; one file is enough
+    splits: tuple[str, ...] = ()  # what its loader calls its parts
+    accepts: Callable[[Path], bool] = Path.is_dir  # a folder, where names alone do not tell
 
 
 @dataclass(frozen=True)
 class Found:
-    """A data set that was recognised.
-
-    Attributes:
-        name: of the data set.
-        folder: what its loader was given.
-        loader: the module of `ordlib.datasets` that reads it.
-        samples: number of samples by split, of the splits that can be used.
-        problem: why the others cannot, split by split; None if all can.
-        warnings: what the loader warned of.
-    """
+    """A data set that was recognised."""
 
     name: str
-    folder: Path
-    loader: str
-    samples: Mapping[str, int]
-    problem: str | None
-    warnings: tuple[str, ...]
+    folder: Path  # what its loader was given
+    loader: str  # the module of `ordlib.datasets` that reads it
+    samples: Mapping[str, int]  # number by split, of the splits that can be used
+    problem: str | None  # why the others cannot, split by split; None if all can
+    warnings: tuple[str, ...]  # what the loader warned of
 
 
 def _is_human36m(folder: Path) -> bool:
     """Human3.6M and MPII both have `annot`; the images of the former are named by subject."""
-    if next(folder.glob("S*/*/annot.h5"), None):
+    if any(_visible(folder, "S*/*/annot.h5")):
         return True
-    lists = sorted(folder.glob("annot/*_images.txt"))
-    if lists:
+    for path in _visible(folder, "annot/*_images.txt"):
         try:
-            with lists[0].open(encoding="utf-8", errors="replace") as file:
+            with path.open(encoding="utf-8", errors="replace") as file:
                 return re.match(r"S\d+_", file.readline(200)) is not None
         except OSError:
             return False
-    return next(folder.glob("images/S*_*"), None) is not None
+    return any(_visible(folder, "images/S*_*"))
 
 
 def _is_mpii(folder: Path) -> bool:
     """The MATLAB file may lie in a folder of its own beside the images."""
-    if next(folder.glob("annot/*.h5"), None):
+    if any(_visible(folder, "annot/*.h5")):
         return not _is_human36m(folder)
-    return (folder / "images").is_dir() or next(folder.glob(_MPII_FILE), None) is not None
+    return (folder / "images").is_dir() or any(_visible(folder, _MPII_FILE))
 
 
 def _is_lspet(folder: Path) -> bool:
@@ -89,48 +69,26 @@ def _is_lspet(folder: Path) -> bool:
 
 _HALVES = ("lsp_dataset_original", "mpii_upis1h")
 _MPII_FILE = "mpii_human_pose*.mat"
+_H36M_FILES = ("annot/*.h5", "annot/*_images.txt", "S*/*/annot.h5")
+_ORDINAL_FILES = tuple(f"{half}/{name}.mat" for half in _HALVES for name in ("joints", "ordinal"))
 
 LAYOUTS = (
-    Layout(
-        "Human3.6M",
-        "human36m",
-        ("annot/*.h5", "annot/*_images.txt", "S*/*/annot.h5"),
-        ("train", "test"),
-        _is_human36m,
-    ),
-    Layout(
-        "HumanEva-I",
-        "humaneva",
-        ("data_3d_humaneva15*.npz",),
-        ("train", "validation"),
-        beside=("*/S[1-3]/*.mat", "converted_15j/*/S[1-3]/*.mat"),
-    ),
+    Layout("Human3.6M", "human36m", _H36M_FILES, ("train", "test"), _is_human36m),
+    Layout("HumanEva-I", "humaneva", ("data_3d_humaneva15*.npz",), ("train", "validation")),
     Layout("MPI-INF-3DHP", "mpi_inf_3dhp", ("TS[1-6]/annot_data*.mat",)),
-    Layout(
-        "LSP + MPII Ordinal",
-        "lsp_mpii_ordinal",
-        (
-            "ordinal.mat",
-            *(f"{half}/{name}.mat" for half in _HALVES for name in ("joints", "ordinal")),
-        ),
-    ),
+    Layout("LSP + MPII Ordinal", "lsp_mpii_ordinal", ("ordinal.mat", *_ORDINAL_FILES)),
     Layout("LSP Extended", "lspet", ("joints.mat",), accepts=_is_lspet),
-    Layout(
-        "MPII",
-        "mpii",
-        ("annot/*.h5", _MPII_FILE, f"*/{_MPII_FILE}"),
-        ("train", "valid"),
-        _is_mpii,
-    ),
+    Layout("MPII", "", ("annot/*.h5", _MPII_FILE, f"*/{_MPII_FILE}"), accepts=_is_mpii),
     Layout(
         "Relative Depth LSP",
         "relative_depth_lsp",
         ("relative_depth_lsp_v1.json",),
         ("train", "test"),
     ),
-    Layout("motion capture", "mocap", ("*.bvh", "*.amc", "*/*.asf")),
+    Layout("motion capture", "mocap", ("*.bvh",)),
+    Layout("ASF/AMC", "", ("*.amc", "*/*.asf")),
 )
-"""What is looked for."""
+"""What is looked for, and what is known and not read."""
 
 
 def recognise(root: str | Path) -> list[Found]:
@@ -159,7 +117,8 @@ def find(root: str | Path) -> list[tuple[Layout, Path]]:
         places[folder] = fitting
     found_sets = [(layout, place) for place, fitting in places.items() for layout in fitting]
     if not found_sets:
-        expected = "; ".join(f"{item.name}: {' or '.join(item.markers)}" for item in LAYOUTS)
+        read = [layout for layout in LAYOUTS if layout.loader]
+        expected = "; ".join(f"{layout.name}: {' or '.join(layout.markers)}" for layout in read)
         raise InputError(f"{root}: expected one of these in or below it, found none: {expected}")
     return found_sets
 
@@ -173,18 +132,34 @@ def _folders(folder: Path, depth: int, seen: set[str]) -> Iterator[Path]:
     except OSError:  # somebody else's folder
         return
     for name in below if depth else []:
-        hidden = name.startswith(".") or name in _FULL_OF_IMAGES
-        if not hidden and os.path.realpath(folder / name) not in seen:
+        if (
+            name not in _FULL_OF_IMAGES
+            and not _is_hidden(name)
+            and os.path.realpath(folder / name) not in seen
+        ):
             yield from _folders(folder / name, depth - 1, seen)
 
 
+def _visible(folder: Path, pattern: str) -> Iterator[Path]:
+    """Files by a pattern, without hidden ones and what macOS leaves in archives."""
+    for path in sorted(folder.glob(pattern)):
+        if not any(map(_is_hidden, path.relative_to(folder).parts)):
+            yield path
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
 def _fits(layout: Layout, folder: Path) -> bool:
-    marked = any(next(folder.glob(marker), None) for marker in layout.markers)
+    marked = any(any(_visible(folder, marker)) for marker in layout.markers)
     return marked and layout.accepts(folder)
 
 
 def _read(layout: Layout, folder: Path) -> Found:
     """What the loader makes of a folder, split by split."""
+    if not layout.loader:
+        return Found(layout.name, folder, "", {}, "this format is not read", ())
     load = importlib.import_module(f"ordlib.datasets.{layout.loader}").load
     samples: dict[str, int] = {}
     problems: dict[str, list[str]] = {}

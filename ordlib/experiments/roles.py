@@ -161,7 +161,6 @@ def fingerprint(name: str, data: str | None) -> str:
         layout, folder = real(data)[name]
         places = {file.parent for marker in layout.markers for file in folder.glob(marker)}
         files = [f for place in places for f in place.iterdir() if f.suffix in _ANNOTATIONS]
-        files += [file for pattern in layout.beside for file in folder.glob(pattern)]
     elif captured := motion_folder(data):
         folder = Path(captured)
         files = [file for file in folder.rglob("*") if file.is_file()]
