@@ -10,7 +10,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ordlib import metrics
-from ordlib.datasets.npz import TRUST
+from ordlib.arrays import TRUST
 from ordlib.errors import InputError
 from ordlib.experiments import Run, Setting, get_row, run
 from ordlib.experiments.components import training_skeletons
