@@ -83,8 +83,7 @@ class Picture:
             InputError: the file is cut off or damaged.
         """
         with _opened(self.path) as file:
-            width, height = (max(1, math.ceil(side * zoom)) for side in file.size)
-            file.draft("RGB", (width, height))
+            file.draft("RGB", (math.ceil(file.width * zoom) or 1, math.ceil(file.height * zoom) or 1))
             file.load()
             image: Image.Image = file
             if image.mode.startswith("I"):
@@ -113,15 +112,14 @@ def open_picture(path: str | Path) -> Picture:
     Raises:
         InputError: no such file, another format, too many pixels, a damaged header.
     """
-    path = Path(path)
-    with _opened(path) as file:
+    with _opened(path := Path(path)) as file:
         orientation = _orientation(file.info.get("exif", b""))
         plain = file.mode in ("L", "RGB") and not getattr(file, "is_animated", False)
-        other = b"Orientation" in file.info.get("xmp", b"")  # some programs ask XMP
+        by_xmp = b"Orientation" in file.info.get("xmp", b"")  # some programs turn by it
         width, height = file.size
-        name = str(file.format)
-    size = (height, width) if orientation > 4 else (width, height)
-    return Picture(path, size, name, orientation, plain and orientation == 1 and not other)
+        size = (height, width) if orientation > 4 else (width, height)
+        as_is = plain and orientation == 1 and not by_xmp
+        return Picture(path, size, str(file.format), orientation, as_is)
 
 
 @contextmanager

@@ -116,6 +116,28 @@ def test_hidden_and_unknown_joints(tmp_path):
     assert (batch.relations[0, 0] == 1).equal(closer & batch.annotated[0, 0])
 
 
+def test_labels_are_those_of_the_batch_and_need_no_file(tmp_path):
+    dataset = FrameDataset("films", "test", _frames(tmp_path), mean_limb_lengths(), 64, (0, 3))
+    batch = dataset.batch([0, 1, 2, 3])
+    for name in ("keypoints_px", "visible", "joints_mm", "relations", "annotated", "intrinsics"):
+        assert getattr(dataset.labels, name).equal(getattr(batch, name))
+    assert dataset.labels.images.shape == batch.images.shape
+    assert dataset.scored.nonzero()[:, 1].tolist() == [0, 3] * 4
+
+
+def test_subsets_and_pixels_in_memory(tmp_path):
+    dataset = _dataset(_frames(tmp_path))
+    expected = dataset.batch([3, 1])
+    part = dataset.take(np.array([False, True, False, True]), "val").loaded()
+    for file in dataset.pixels.files:
+        file.unlink()
+    assert (part.split, part.name, len(part)) == ("val", "films", 2)
+    batch = part.batch([1, 0])
+    assert batch.images.equal(expected.images) and batch.images.any()
+    assert batch.keypoints_px.equal(expected.keypoints_px)
+    assert batch.meta["frame"].tolist() == expected.meta["frame"].tolist()
+
+
 def test_take_and_join(tmp_path):
     frames = _frames(tmp_path)
     again = join([take(frames, np.array(rows)) for rows in ([3], [True, False, True, False])])

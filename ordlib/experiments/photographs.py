@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ordlib import experiments, predict
 from ordlib.batches import batch_at
+from ordlib.data import assumed_intrinsics, crop, open_picture
 from ordlib.datasets.album import TORSO, Beside, Crops
 from ordlib.errors import require_same_shape
 from ordlib.experiments import Run, Setting, evaluation, supervision
@@ -29,7 +30,6 @@ from ordlib.experiments.intervals import resampled
 from ordlib.experiments.rows import Row, get_row
 from ordlib.experiments.runs import warm
 from ordlib.files import digest, kept, replacing
-from ordlib.images import assumed_intrinsics, crop, load_image
 from ordlib.networks import build, read
 from ordlib.plots import prediction_figure, save_figure
 from ordlib.relations import ordinal_accuracy
@@ -250,7 +250,7 @@ def draw(trained: Trained, images: Sequence[Path], out: Path) -> list[Path]:
     names = predict.result_names(images, out)
     network, size, written = trained.network(), trained.scale.image_size, []
     for name, path in zip(names, images, strict=True):
-        image = load_image(path)
+        image = open_picture(path)
         pixels, box = crop(image, None, size)
         prediction = read(network, pixels[None], 1.0)
         assert prediction.keypoints_px is not None
