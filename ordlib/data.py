@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,7 +82,9 @@ class Picture:
             InputError: the file is cut off or damaged.
         """
         with _opened(self.path) as file:
-            file.draft("RGB", (math.ceil(file.width * zoom) or 1, math.ceil(file.height * zoom) or 1))
+            file.draft(
+                "RGB", (math.ceil(file.width * zoom) or 1, math.ceil(file.height * zoom) or 1)
+            )
             file.load()
             image: Image.Image = file
             if image.mode.startswith("I"):
@@ -388,16 +389,3 @@ def inside(
 ) -> Bool[Tensor, "images joints"]:
     """Which joints lie in their image or on its edge; a joint that is not a number does not."""
     return ((keypoints_px >= 0) & (keypoints_px <= sizes[:, None])).all(-1)
-
-
-def listed(folder: Path) -> list[str]:
-    """Names in a folder, sorted, without hidden ones and macOS's companions (`._x`, `__MACOSX`).
-
-    Raises:
-        InputError: no such folder, or it may not be read.
-    """
-    try:
-        names = os.listdir(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: expected a folder: {error.strerror}") from error
-    return sorted(name for name in names if not name.startswith(".") and name != "__MACOSX")

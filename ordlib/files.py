@@ -34,6 +34,19 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def listed(folder: Path) -> list[str]:
+    """Names in a folder, sorted, without hidden ones and macOS's companions (`._x`, `__MACOSX`).
+
+    Raises:
+        InputError: no such folder, or it may not be read.
+    """
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: expected a folder: {error.strerror}") from error
+    return sorted(name for name in names if not name.startswith(".") and name != "__MACOSX")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, a file or a folder, and rename it once it is complete.

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ordlib.data import ImageCrops, PoseBatch, PoseDataset, listed, no_pixels
+from ordlib.data import ImageCrops, PoseBatch, PoseDataset, no_pixels
 from ordlib.errors import InputError, require_finite
+from ordlib.files import listed
 from ordlib.relations import relations_from_depth
 from ordlib.shapes import Bones, Intrinsics, Joints2D, Joints3D, Mask
 from ordlib.skeleton import H36M17

@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ordlib.arrays import ONE_BASED, ZERO_BASED, JointTable, read, read_joints
-from ordlib.data import listed
 from ordlib.datasets.photos import PhotoDataset, Photos, agreed, numbered_images
 from ordlib.errors import InputError
+from ordlib.files import listed
 from ordlib.skeleton import LSP14, MPII16, Skeleton
 
 _FILES = ("joints.mat", "ordinal.mat")

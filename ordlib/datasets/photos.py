@@ -18,10 +18,10 @@ from ordlib.data import (
     assumed_cameras,
     image_sizes,
     inside,
-    listed,
     no_pixels,
 )
 from ordlib.errors import InputError
+from ordlib.files import listed
 from ordlib.skeleton import H36M17, LSP14_IN_H36M17, mean_limb_lengths
 
 BOX_ENLARGED = 1.25
