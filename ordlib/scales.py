@@ -21,7 +21,7 @@ class Scale:
         warm_start: begin these networks with the weights of the one that has learned from the
             images with 3D ground truth alone (`Row.start`), not from scratch; what they share is
             then paid for once. Section 4.2 does not say where they begin.
-        batch_size, optimizer, learning_rate, schedule: see `training.TrainingConfig`.
+        batch_size, optimizer, learning_rate, schedule: see `training.Budget`.
         seeds: how many seeds the published results of this scale average.
         keypoint_weight: lambda of Section 3.2, for keypoints as fractions of the crop.
         heatmap_loss: `l2` (Section 3.3) or `cross_entropy` between marginal heatmaps.

@@ -14,6 +14,7 @@ from ordlib.batches import batch_indices
 from ordlib.errors import InputError
 from ordlib.experiments import ROWS, Run, Setting, get_row, run, runs, train
 from ordlib.experiments.published import table
+from ordlib.files import VERSION
 
 WEAK, FULL = "table1/volume1/weak", "table1/depth/full"
 SMOKE = Setting("smoke", device="cpu")
@@ -158,3 +159,18 @@ def test_predictions_are_tensors_without_code(outputs: Path) -> None:
     tensors = load_file(result.folder / "predictions-studio.safetensors")
     assert tensors["joints_mm"].shape == (48, 17, 3)
     assert all(torch.isfinite(t).all() for name, t in tensors.items() if name != "ordinal_accuracy")
+
+
+LAST = {WEAK: "11,282.622,65.0685", "table2/ordinal": "11,205.63,463.205,102.07"}
+"""Last line of the log, with PyTorch 2.13 on a CPU with AVX2."""
+
+
+@pytest.mark.skipif(
+    (torch.__version__[:4], torch.backends.cpu.get_cpu_capability()) != ("2.13", "AVX2"),
+    reason="sums are in another order with another PyTorch or on another CPU",
+)
+@pytest.mark.parametrize("row", LAST)
+def test_what_a_run_does_has_not_changed(outputs: Path, row: str) -> None:
+    """Where this fails with a reason, raise `files.VERSION`, or older runs are reused."""
+    assert (run(row, SMOKE).folder / "log.csv").read_text().splitlines()[-1] == LAST[row]
+    assert VERSION == 2

@@ -10,40 +10,26 @@ from ordlib.scales import Scale, get_scale
 TEST_SPLITS = {"studio": "test", "duo": "validation", "shift": "test", "wild": "val"}
 """What each domain is tested on. `wild` has no 3D ground truth: its errors are 2D and ordinal."""
 
-_STUDIO_AND_SHIFT = ("studio", "shift")
-_STUDIO_ONLY, _DUO_ONLY = "table1/volume2/full", "table6/duo"
-_CHOICE_START = "choice/mixed/studio"
-
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table: which network, what supervision, which data.
+    """One row of a table: which network, what supervision, which data."""
 
-    Attributes:
-        id: table, architecture and supervision.
-        network: `depth` (3.1), `coordinate` (3.2) or `volume` (3.3).
-        stacks: hourglasses of a volume network.
-        weak: ordinal relations and 2D keypoints instead of 3D ground truth.
-        train_split, test_split: splits of the domain that has the 3D ground truth.
-        wild: what is learned from images of `wild` beside their 2D keypoints, a name in
-            `objectives.WILD`; as many as of the other domain are in each batch (Section 4.2).
-            Empty for none of these images.
-        domains: which test sets it is evaluated on; the first is the domain that has the 3D
-            ground truth.
-        changes: fields of the scale that this row sets differently.
-        start: the row whose trained network this one begins with where the scale says so
-            (`Scale.warm_start`); it has seen no image that this row is tested on.
-    """
-
-    id: str
-    network: str
-    weak: bool
-    stacks: int = 1
+    id: str  # table, architecture and supervision
+    network: str  # depth (3.1), coordinate (3.2) or volume (3.3)
+    weak: bool  # ordinal relations and 2D keypoints instead of 3D ground truth
+    stacks: int = 1  # hourglasses of a volume network
+    # splits of the domain that has the 3D ground truth
     train_split: str = "train"
     test_split: str = "test"
+    # what is learned from images of `wild` beside their 2D keypoints, a name in `supervision.WILD`;
+    # they are half of each batch (Section 4.2). Empty for none of these images
     wild: str = ""
-    domains: tuple[str, ...] = ("studio",)
+    domains: tuple[str, ...] = ("studio",)  # test sets; the first has the 3D ground truth
+    # fields of the scale that this row sets differently
     changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    # the row whose trained network this one begins with where the scale says so
+    # (`Scale.warm_start`); it has seen no image that this row is tested on
     start: str = ""
 
     @property
@@ -76,135 +62,98 @@ class Row:
         return {domain: splits[domain] for domain in self.domains}
 
 
-_ARCHITECTURES = {
-    "depth": ("depth", 1),
-    "coordinate": ("coordinate", 1),
-    "volume1": ("volume", 1),
-    "volume2": ("volume", 2),
-}
+_SHIFT = ("studio", "shift")
+_FULL, _DUO = "table1/volume2/full", "table6/duo"
 
-# What is chosen from at small scales, on the held-out training subject S8 alone: the loss of weak
-# volumes, and the learning rate.
-_CHOICES: dict[str, Mapping[str, Any]] = {
-    "l2": {"heatmap_loss": "l2", "heatmap_weight": 100.0},
-    "l2-1000": {"heatmap_loss": "l2", "heatmap_weight": 1000.0},
-    "cross-entropy": {},
-    "cross-entropy-1": {"heatmap_weight": 1.0},
-    "cross-entropy-16": {"heatmap_weight": 16.0},
-    "unit-31": {"ranking_unit_mm": 31.25},
-    "unit-250": {"ranking_unit_mm": 250.0},
-}
-
-_RATES = (1e-3, 3e-3, 1e-2)
-
-# Beside full supervision: weight and unit of the ranking loss, weight of the limb lengths; judged
-# on S8 and on held-out images of `wild`.
-_RANKING = (
-    *((1.0, 125.0), (0.3, 300.0), (1.0, 300.0), (3.0, 300.0)),
-    *((3.0, 500.0), (3.0, 1000.0), (6.0, 1000.0)),
+_TABLES = (
+    Row("table1/depth/weak", "depth", weak=True),
+    Row("table1/depth/full", "depth", weak=False),
+    Row("table1/coordinate/weak", "coordinate", weak=True),
+    Row("table1/coordinate/full", "coordinate", weak=False),
+    Row("table1/volume1/weak", "volume", weak=True),
+    Row("table1/volume1/full", "volume", weak=False),
+    Row("table1/volume2/weak", "volume", weak=True, stacks=2),
+    Row(_FULL, "volume", weak=False, stacks=2, domains=_SHIFT),
+    Row("table2/keypoints", "volume", False, 2, wild="keypoints", start=_FULL, domains=_SHIFT),
+    Row("table2/ordinal", "volume", False, 2, wild="ordinal", start=_FULL, domains=_SHIFT),
+    Row("table4/limbs", "volume", False, 2, wild="limbs", start=_FULL, domains=_SHIFT),
+    Row(_DUO, "volume", False, 2, test_split="validation", domains=("duo",)),
+    Row(
+        *("table6/ordinal", "volume", False, 2),
+        wild="ordinal",
+        start=_DUO,
+        test_split="validation",
+        domains=("duo",),
+    ),
 )
-_MIXED_CHOICES: dict[str, tuple[str, Mapping[str, Any]]] = {
-    "studio": ("", {}),
-    "keypoints": ("keypoints", {}),
-    **{
-        f"ordinal-{weight:g}-unit-{unit:g}": (
-            "ordinal",
-            {"mixed_rank_weight": weight, "mixed_unit_mm": unit},
-        )
-        for weight, unit in _RANKING
-    },
-    **{f"limbs-{weight:g}": ("limbs", {"limb_weight": weight}) for weight in (10.0, 100.0)},
-}
+_ROWS = {row.id: row for row in _TABLES}
 
-# How long is long enough for seeds to agree (notebook 08), with the images of `desk`: steps of full
-# volumes, and what follows the longest training.
-_BUDGETS = (2_500, 6_000, 12_000)
-_AFTERWARDS = {"steps": 12_000, "mixed_steps": 1_500, "warm_start": True}
 
-ROWS: dict[str, Row] = {
-    row.id: row
-    for row in (
-        *(
-            Row(
-                f"table1/{name}/{'weak' if weak else 'full'}",
-                network,
-                weak,
-                stacks,
-                domains=_STUDIO_AND_SHIFT if name == "volume2" and not weak else ("studio",),
-            )
-            for name, (network, stacks) in _ARCHITECTURES.items()
-            for weak in (True, False)
-        ),
-        *(
-            Row(
-                id,
-                *("volume", False, 2),
-                wild=wild,
-                start=_STUDIO_ONLY,
-                domains=_STUDIO_AND_SHIFT,
-            )
-            for id, wild in (
-                ("table2/keypoints", "keypoints"),
-                ("table2/ordinal", "ordinal"),
-                ("table4/limbs", "limbs"),
-            )
-        ),
-        *(
-            Row(
-                id,
-                *("volume", False, 2),
-                test_split="validation",
-                wild=wild,
-                start=start,
-                domains=("duo",),
-            )
-            for id, wild, start in ((_DUO_ONLY, "", ""), ("table6/ordinal", "ordinal", _DUO_ONLY))
-        ),
-        *(
-            Row(f"choice/volume1/{name}", "volume", True, 1, "fit", "val", changes=changes)
-            for name, changes in _CHOICES.items()
-        ),
-        *(
-            Row(
-                f"choice/mixed/{name}",
-                *("volume", False, 2, "fit", "val"),
-                wild=wild,
-                domains=("studio", "wild"),
-                start=_CHOICE_START if wild else "",
-                changes=changes,
-            )
-            for name, (wild, changes) in _MIXED_CHOICES.items()
-        ),
-        *(
-            Row(
-                f"choice/rate/{name}-{rate:g}",
-                *(kind, weak, 1, "fit", "val"),
-                changes={"learning_rate": rate},
-            )
-            for name, kind, weak in (("volume1", "volume", False), ("depth", "depth", True))
-            for rate in _RATES
-        ),
-        *(
-            Row(
-                f"choice/budget/volume2-full-{steps}",
-                *("volume", False, 2, "fit", "val"),
-                changes={"steps": steps},
-            )
-            for steps in _BUDGETS
-        ),
-        *(
-            Row(
-                f"choice/budget/{wild}",
-                *("volume", False, 2, "fit", "val"),
-                wild=wild,
-                start="choice/budget/volume2-full-12000",
-                domains=("studio", "wild"),
-                changes=_AFTERWARDS,
-            )
-            for wild in ("keypoints", "ordinal")
-        ),
+def _choice(id: str, row: str, start: str = "", wild: bool = False, **changes: Any) -> Row:
+    """A row with other settings, trained without S8 and judged on S8, and on held-out `wild`."""
+    tests = ("studio", "wild") if wild else ("studio",)
+    return replace(
+        _ROWS[row],
+        id=f"choice/{id}",
+        train_split="fit",
+        test_split="val",
+        domains=tests,
+        start=f"choice/{start}" if start else "",
+        changes=changes,
     )
-}
+
+
+def _mixed(id: str, row: str, **changes: float) -> Row:
+    return _choice(f"mixed/{id}", row, start="mixed/studio", wild=True, **changes)
+
+
+# after the longest training
+_AFTER = {"start": "budget/volume2-full-12000", "wild": True, "warm_start": True}
+_STEPS = {"steps": 12_000, "mixed_steps": 1_500}
+
+_CHOICES = (
+    # the loss of weak volumes
+    _choice("volume1/l2", "table1/volume1/weak", heatmap_loss="l2", heatmap_weight=100.0),
+    _choice("volume1/l2-1000", "table1/volume1/weak", heatmap_loss="l2", heatmap_weight=1000.0),
+    _choice("volume1/cross-entropy", "table1/volume1/weak"),
+    _choice("volume1/cross-entropy-1", "table1/volume1/weak", heatmap_weight=1.0),
+    _choice("volume1/cross-entropy-16", "table1/volume1/weak", heatmap_weight=16.0),
+    _choice("volume1/unit-31", "table1/volume1/weak", ranking_unit_mm=31.25),
+    _choice("volume1/unit-250", "table1/volume1/weak", ranking_unit_mm=250.0),
+    # beside full supervision: weight and unit of the ranking loss, weight of the limb lengths
+    _choice("mixed/studio", _FULL, wild=True),
+    _mixed("keypoints", "table2/keypoints"),
+    *(
+        _mixed(
+            f"ordinal-{weight:g}-unit-{unit:g}",
+            "table2/ordinal",
+            mixed_rank_weight=weight,
+            mixed_unit_mm=unit,
+        )
+        for weight, unit in (
+            *((1.0, 125.0), (0.3, 300.0), (1.0, 300.0), (3.0, 300.0)),
+            *((3.0, 500.0), (3.0, 1000.0), (6.0, 1000.0)),
+        )
+    ),
+    _mixed("limbs-10", "table4/limbs", limb_weight=10.0),
+    _mixed("limbs-100", "table4/limbs", limb_weight=100.0),
+    # the learning rate
+    *(
+        _choice(f"rate/{name}-{rate:g}", row, learning_rate=rate)
+        for name, row in (("volume1", "table1/volume1/full"), ("depth", "table1/depth/weak"))
+        for rate in (1e-3, 3e-3, 1e-2)
+    ),
+    # how long is long enough for seeds to agree, with the images of `desk`
+    *(
+        _choice(f"budget/volume2-full-{steps}", _FULL, steps=steps)
+        for steps in (2_500, 6_000, 12_000)
+    ),
+    _choice("budget/keypoints", "table2/keypoints", **_AFTER, **_STEPS),
+    _choice("budget/ordinal", "table2/ordinal", **_AFTER, **_STEPS),
+)
+
+ROWS: dict[str, Row] = _ROWS | {row.id: row for row in _CHOICES}
+"""The 13 rows of the tables, and what settings were chosen from (notebook 08)."""
 
 
 def get_row(row: str) -> Row:

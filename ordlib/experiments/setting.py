@@ -27,7 +27,7 @@ class Setting:
     data: str | None = None  # folder of real data sets and of motion capture, see `roles`
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps; found here
     precision: str = "32-true"
-    compile: bool = False  # see `training.TrainingConfig`
+    compile: bool = False  # see `training.Budget`
 
     def __post_init__(self) -> None:
         get_scale(self.scale)

@@ -9,7 +9,8 @@ import torch
 from ordlib import synthetic
 from ordlib.batches import batch_at
 from ordlib.experiments.rows import get_row
-from ordlib.experiments.supervision import build, mixed_volume_losses
+from ordlib.experiments.supervision import mixed_volume_losses
+from ordlib.networks import build
 from ordlib.training import OPTIMIZERS, single_thread
 
 PARTS = ("data", "forward", "losses", "backward", "optimiser", "whole step")
