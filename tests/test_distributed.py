@@ -1,6 +1,5 @@
 """Two processes that share each batch, as torchrun starts them, against one process."""
 
-import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -90,8 +89,8 @@ def test_a_killed_process_ends_all_and_the_next_start_goes_on(
         assert (folder / name).read_bytes() == (shared_run / "depth" / name).read_bytes()
 
 
-def test_machines_without_a_common_folder_are_told(shared_run: Path, tmp_path: Path) -> None:
-    shutil.copytree(shared_run / "depth", tmp_path / "0")
+def test_machines_without_a_common_folder_are_told(tmp_path: Path) -> None:
+    together(tmp_path / "0", "dies")
     done = together(tmp_path, "folders apart")
     assert done.returncode != 0
     assert "expected step 11, which the first process found there, found step 0" in done.stderr

@@ -103,13 +103,15 @@ def _choice(id: str, row: str, start: str = "", wild: bool = False, **changes: A
     )
 
 
-def _mixed(id: str, row: str, **changes: float) -> Row:
+def _mixed(id: str, row: str, **changes: Any) -> Row:
     return _choice(f"mixed/{id}", row, start="mixed/studio", wild=True, **changes)
 
 
 # after the longest training
-_AFTER = {"start": "budget/volume2-full-12000", "wild": True, "warm_start": True}
-_STEPS = {"steps": 12_000, "mixed_steps": 1_500}
+_AFTER: dict[str, Any] = {
+    **{"start": "budget/volume2-full-12000", "wild": True, "warm_start": True},
+    **{"steps": 12_000, "mixed_steps": 1_500},
+}
 
 _CHOICES = (
     # the loss of weak volumes
@@ -148,8 +150,8 @@ _CHOICES = (
         _choice(f"budget/volume2-full-{steps}", _FULL, steps=steps)
         for steps in (2_500, 6_000, 12_000)
     ),
-    _choice("budget/keypoints", "table2/keypoints", **_AFTER, **_STEPS),
-    _choice("budget/ordinal", "table2/ordinal", **_AFTER, **_STEPS),
+    _choice("budget/keypoints", "table2/keypoints", **_AFTER),
+    _choice("budget/ordinal", "table2/ordinal", **_AFTER),
 )
 
 ROWS: dict[str, Row] = _ROWS | {row.id: row for row in _CHOICES}
