@@ -28,17 +28,16 @@ _SCALE_GRID, _GOLDEN_STEPS = 24, 18
 _LIMB_RADIUS_MM, _LIMB_CLEARANCE_MM, _POINTS_A_BONE = 60.0, 100.0, 7
 
 
-def rotation_matrix(rotation_vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rodrigues' formula: rotations about an axis by its length in radians."""
-    angle = rotation_vector.norm(dim=-1, keepdim=True)
-    axis = rotation_vector / angle.clamp_min(torch.finfo(angle.dtype).tiny)
-    sin, less = torch.sin(angle), 1 - torch.cos(angle)
-    x, y, z = (axis * sin).unbind(-1)
-    xx, yy, zz = (axis**2 * less).unbind(-1)
-    # the products in this order keep rendered images bit-equal
-    xy, xz, yz = (axis[..., i] * axis[..., j] * less[..., 0] for i, j in ((0, 1), (0, 2), (1, 2)))
-    rows = (1 - yy - zz, xy - z, xz + y, xy + z, 1 - xx - zz, yz - x, xz - y, yz + x, 1 - xx - yy)
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+def rotation_matrix(rotvec: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Matrices of rotation vectors: turns by their length in radians about them (Rodrigues)."""
+    angle = rotvec.norm(dim=-1)
+    x, y, z = (rotvec / angle.clamp_min(1e-30)[..., None]).unbind(-1)
+    sine, rest = angle.sin(), 1 - angle.cos()
+    xs, ys, zs = x * sine, y * sine, z * sine
+    xx, yy, zz = x * x * rest, y * y * rest, z * z * rest
+    xy, xz, yz = x * y * rest, x * z * rest, y * z * rest
+    rows = (1 - yy - zz, xy - zs, xz + ys, xy + zs, 1 - xx - zz, yz - xs)
+    return torch.stack((*rows, xz - ys, yz + xs, 1 - xx - yy), -1).unflatten(-1, (3, 3))
 
 
 def project(

@@ -53,8 +53,8 @@ def ordered(depth, name, **options):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_consistent_answers_give_exactly_the_true_ordering(name):
-    ranks = random_weak_orderings(3000, 14, 1)
-    assert len(torch.unique(ranks, dim=0)) > 2500
+    ranks = random_weak_orderings(1000, 14, 1)
+    assert len(torch.unique(ranks, dim=0)) > 800
     result = ordered(ranks * 1000.0, name)
     assert torch.equal(result.ranks, ranks)
     assert torch.equal(result.relations, relations_from_depth(ranks * 1000.0))
@@ -73,9 +73,9 @@ def test_ordering_agrees_with_every_answer_even_where_ties_are_not_transitive(na
     generator = torch.Generator().manual_seed(2)
     depth = torch.cat(
         [
-            250 * torch.randn(1000, 14, generator=generator),
-            torch.arange(14) * 60.0 + 20 * torch.rand(500, 14, generator=generator),
-            torch.arange(14) * torch.rand(500, 1, generator=generator) * 200,
+            250 * torch.randn(300, 14, generator=generator),
+            torch.arange(14) * 60.0 + 20 * torch.rand(200, 14, generator=generator),
+            torch.arange(14) * torch.rand(200, 1, generator=generator) * 200,
         ]
     )
     depth = depth[:, torch.randperm(14, generator=generator)]
@@ -270,17 +270,17 @@ class TestKnowledge:
         assert knowledge.turn[0, 1, 2] == 2
 
     def test_one_contradicting_answer_does_little_harm(self):
-        depth = 300 * torch.randn(200, 14, generator=torch.Generator().manual_seed(0))
+        depth = 300 * torch.randn(60, 14, generator=torch.Generator().manual_seed(0))
         result = annotate(depth, strategy="insertion")
-        knowledge = Knowledge(torch.ones(200, 14, dtype=torch.bool))
-        for image in range(200):
+        knowledge = Knowledge(torch.ones(60, 14, dtype=torch.bool))
+        for image in range(60):
             mine = result.images == image
             for pair, answer in zip(result.pairs[mine], result.answers[mine], strict=True):
                 self.tell(knowledge, *pair.tolist(), int(answer), row=image)
             extra = torch.triu(knowledge.turn[image] == 0, 1).nonzero()[0].tolist()
             truth = int(result.relations[image][tuple(extra)])
             self.tell(knowledge, *extra, -1 if truth >= 0 else 1, row=image)
-        ranks = knowledge.ranks(torch.arange(200))
+        ranks = knowledge.ranks(torch.arange(60))
         wrong = annotation.relations_from_ranks(ranks) != result.relations
         assert wrong.float().mean() < 0.02
 
@@ -330,9 +330,9 @@ class TestConsensus:
     def test_near_the_best_of_all_and_exact_without_contradiction(self):
         candidates = self.weak_orderings(5)
         generator = torch.Generator().manual_seed(0)
-        present = torch.ones(100, 5, dtype=torch.bool)
-        upper = torch.randint(-1, 2, (100, 5, 5), generator=generator).triu(1).to(torch.int8)
-        answers, asked = upper - upper.mT, ~torch.eye(5, dtype=torch.bool).expand(100, 5, 5)
+        present = torch.ones(40, 5, dtype=torch.bool)
+        upper = torch.randint(-1, 2, (40, 5, 5), generator=generator).triu(1).to(torch.int8)
+        answers, asked = upper - upper.mT, ~torch.eye(5, dtype=torch.bool).expand(40, 5, 5)
         found = consensus_ranks(answers, asked, present)
         excess = [
             self.disagreements(f.tolist(), a, k)
