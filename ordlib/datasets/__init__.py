@@ -9,6 +9,6 @@ Each module reads one data set and is imported by name, for example
 - `lsp_mpii_ordinal`: photographs with 2D joints and ordinal relations
 - `lspet`: photographs with 2D joints
 - `relative_depth_lsp`: photographs with 2D joints and a crowd's answers on some pairs
-- `mocap`: motion capture, BVH or ASF/AMC files
+- `mocap`: motion capture, BVH files
 - `recognise`: which of these lie below a folder
 """
