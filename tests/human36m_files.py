@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
+from scipy.spatial.transform import Rotation
 
 _USUAL = (
     "pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine thorax jaw"
@@ -189,3 +190,70 @@ def save_sequence(processed, name, content, images=True):
         paths = [f"{camera}/img_{frame:06d}.jpg" for camera, frame in rows]
         save_films(folder / "imageSequence", paths)
     return folder
+
+
+OF_32 = [PLACE_OF_32[name] for name in USUAL]
+_MPII = [
+    "right_ankle",
+    "right_knee",
+    "right_hip",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "pelvis",
+    "thorax",
+    "jaw",
+    "head_top",
+    "right_wrist",
+    "right_elbow",
+    "right_shoulder",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+]
+
+
+def save_baseline(root, takes, frames=11, transposed=False):
+    """The files of 3d-pose-baseline; gives the joints in each camera that they hold.
+
+    Detections are the true places, each `index` pixels to the right of its joint.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    rng, written = np.random.default_rng(0), {}
+    with h5py.File(root / "cameras.h5", "w") as file:
+        for subject, names in takes.items():
+            views = {}
+            for number, camera in enumerate(CAMERAS, 1):
+                turn = Rotation.from_euler("zx", [90 * number, 100], degrees=True).as_matrix().T
+                views[camera] = turn, -turn.T @ (0, 0, 5000) + (0, 0, 900)
+                group = file.create_group(f"subject{subject[1:]}/camera{number}")
+                group["R"], group["T"] = turn.T, views[camera][1][:, None]
+                group["Name"] = np.array([[ord(letter)] for letter in camera])
+            for name in names:
+                posed = people(frames, int(rng.integers(99)))
+                upright = Rotation.from_euler("x", 90, degrees=True).as_matrix()
+                world = np.add((posed - posed[:, :1]) @ upright, (0, 0, 900))
+                wide = np.zeros((frames, 32, 3))
+                wide[:, OF_32] = world
+                path = root / subject / "MyPoses/3D_positions" / f"{name}.h5"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                flat = wide.reshape(frames, 96)
+                with h5py.File(path, "w") as mocap:
+                    mocap["3D_positions"] = flat if transposed else flat.T
+                _save_detections(root / subject, name, world, views, written)
+    return written
+
+
+def _save_detections(folder, name, world, views, written):
+    (folder / "StackedHourglass").mkdir(exist_ok=True)
+    raw, _, take = name.partition(" ")
+    action = {"WalkingDog": "WalkDog"}.get(raw, raw)
+    for camera, (turn, centre) in views.items():
+        joints = (world - centre) @ turn.T
+        written[folder.name, action, int(take or 0), camera] = joints
+        points = np.stack([seen_by(pose, camera) for pose in joints])
+        detected = points[:, [USUAL.index(joint) for joint in _MPII]]
+        detected[..., 0] += np.arange(16)
+        stem = name.replace(" ", "_")
+        with h5py.File(folder / "StackedHourglass" / f"{stem}.{camera}.h5", "w") as file:
+            file["poses"] = detected

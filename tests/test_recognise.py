@@ -43,6 +43,11 @@ def _human36m(folder):
     return human36m_files.save_test_set(folder)
 
 
+def _human36m_poses(folder):
+    human36m_files.save_baseline(folder, {"S1": ("Eating",), "S9": ("Eating",)})
+    return folder
+
+
 def _fetch(folder):
     content = human36m_files.sequence()
     for name in ("S1/Eating-1", "S9/Eating-1"):
@@ -78,6 +83,7 @@ def _mocap(folder):
 
 WRITERS = {
     "Human3.6M": (_human36m, "human36m"),
+    "Human3.6M, poses": (_human36m_poses, "human36m"),
     "HumanEva-I": (_humaneva, "humaneva"),
     "MPI-INF-3DHP": (_threedhp, "mpi_inf_3dhp"),
     "LSP + MPII Ordinal": (_ordinal, "lsp_mpii_ordinal"),
@@ -87,6 +93,7 @@ WRITERS = {
 }
 SPLITS = {
     "Human3.6M": {"train", "test"},
+    "Human3.6M, poses": {"train", "test"},
     "HumanEva-I": {"train", "validation"},
     "MPI-INF-3DHP": {"test"},
     "LSP + MPII Ordinal": {"train"},

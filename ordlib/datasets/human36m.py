@@ -5,6 +5,8 @@
   every fifth frame. The legs come in the other order than in H36M17, the left one first.
 - `h36m-fetch`: `processed/S1/Eating-1/annot.h5` has the rows of all cameras one after the other;
   images are `processed/S1/Eating-1/imageSequence/54138969/img_000001.jpg`, by the films' frames.
+
+`poses` reads the motion capture alone, in the files of 3d-pose-baseline [25].
 """
 
 import re
@@ -19,6 +21,7 @@ from ordlib.arrays import read
 from ordlib.camera import pose_box
 from ordlib.data import PoseDataset, join, take
 from ordlib.datasets.frames import FrameDataset, Frames, require_files
+from ordlib.datasets.human36m_poses import poses
 from ordlib.datasets.human36m_studio import (
     FRAME_STEP,
     LENSES,
@@ -38,6 +41,8 @@ from ordlib.datasets.human36m_studio import (
 from ordlib.errors import InputError
 from ordlib.shapes import Joints3D
 from ordlib.skeleton import H36M17, mean_limb_lengths
+
+__all__ = ["LAYOUTS", "SPLITS", "load", "poses", "project_h36m"]
 
 LAYOUTS = {  # where it may lie below a folder, and what shows that it does
     "c2f": (("", "h36m"), "annot"),

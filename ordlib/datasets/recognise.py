@@ -27,6 +27,7 @@ class Layout:
     markers: tuple[str, ...]  # patterns of its annotation files; one file is enough
     splits: tuple[str, ...] = ()  # what its loader calls its parts
     accepts: Callable[[Path], bool] = Path.is_dir  # a folder, where names alone do not tell
+    function: str = "load"  # of the loader
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,13 @@ _ORDINAL_FILES = tuple(f"{half}/{name}.mat" for half in _HALVES for name in ("jo
 
 LAYOUTS = (
     Layout("Human3.6M", "human36m", _H36M_FILES, ("train", "test"), _is_human36m),
+    Layout(
+        "Human3.6M, poses",
+        "human36m",
+        ("S*/MyPoses/3D_positions/*.h5",),
+        ("train", "test"),
+        function="poses",
+    ),
     Layout("HumanEva-I", "humaneva", ("data_3d_humaneva15*.npz",), ("train", "validation")),
     Layout("MPI-INF-3DHP", "mpi_inf_3dhp", ("TS[1-6]/annot_data*.mat",)),
     Layout("LSP + MPII Ordinal", "lsp_mpii_ordinal", ("ordinal.mat", *_ORDINAL_FILES)),
@@ -160,7 +168,7 @@ def _read(layout: Layout, folder: Path) -> Found:
     """What the loader makes of a folder, split by split."""
     if not layout.loader:
         return Found(layout.name, folder, "", {}, "this format is not read", ())
-    load = importlib.import_module(f"ordlib.datasets.{layout.loader}").load
+    module = importlib.import_module(f"ordlib.datasets.{layout.loader}")
     samples: dict[str, int] = {}
     problems: dict[str, list[str]] = {}
     with warnings.catch_warnings(record=True) as caught:
@@ -168,7 +176,7 @@ def _read(layout: Layout, folder: Path) -> Found:
         for split in layout.splits or ("",):
             chosen = {"split": split} if split else {}
             try:
-                data = load(folder, **chosen)
+                data = getattr(module, layout.function)(folder, **chosen)
                 samples[split or getattr(data, "split", "poses")] = len(data)
             except (InputError, OSError) as error:
                 problems.setdefault(str(error), []).append(split)
