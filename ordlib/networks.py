@@ -82,22 +82,17 @@ class Stem(nn.Sequential):
         )
 
 
-def _centred(images: Tensor) -> Tensor:
-    """Floating-point images around zero."""
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise InputError(f"images: expected (B, 3, H, W), found {tuple(images.shape)}")
+def _centred(images: Tensor, levels: int) -> Tensor:
+    """Floating-point images around zero, which an hourglass can halve so many times."""
+    step = 4 * 2**levels
+    if images.ndim != 4 or images.shape[1] != 3 or any(side % step for side in images.shape[2:]):
+        raise InputError(
+            f"images: expected (B, 3, H, W) with height and width divisible by {step}, found"
+            f" {tuple(images.shape)}"
+        )
     if not images.is_floating_point():
         images = images.to(torch.get_default_dtype()).div_(255.0).sub_(0.5)
     return images
-
-
-def _check_multiple(images: Tensor, levels: int) -> None:
-    step = 4 * 2**levels
-    height, width = images.shape[-2:]
-    if height % step or width % step:
-        raise InputError(
-            f"images: expected height and width divisible by {step}, found {height} x {width}"
-        )
 
 
 class _Head(nn.Sequential):
@@ -134,8 +129,7 @@ class _Regressor(nn.Module):
                 f"images: expected {self.image_size} x {self.image_size}, which the fully connected"
                 f" layer was made for, found {tuple(images.shape[-2:])}"
             )
-        _check_multiple(images, self.levels)
-        features = self.head(self.hourglass(self.stem(_centred(images))))
+        features = self.head(self.hourglass(self.stem(_centred(images, self.levels))))
         values = self.linear(self.maps(features).flatten(1))
         return values.unflatten(1, (self.joints, -1))
 
@@ -148,9 +142,7 @@ class DepthNet(_Regressor):
     ) -> None:
         super().__init__(1, joints, features, levels, image_size)
 
-    def forward(
-        self, images: Shaped[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch joints"]:
+    def forward(self, images: Shaped[Tensor, "batch 3 height width"]) -> Depths:
         """Depths in units of the ranking loss; only their differences mean anything."""
         return super().forward(images).squeeze(-1)
 
@@ -218,8 +210,7 @@ class VolumeNet(nn.Module):
         self, images: Shaped[Tensor, "batch 3 height width"]
     ) -> tuple[Float[Tensor, "batch joints bins rows columns"], ...]:
         """Scores of each hourglass, rows and columns H/4 and W/4; the last one is the result."""
-        _check_multiple(images, self.levels)
-        x = self.stem(_centred(images))
+        x = self.stem(_centred(images, self.levels))
         volumes = []
         for i, (hourglass, to_scores) in enumerate(zip(self.hourglasses, self.scores, strict=True)):
             features = hourglass(x)
@@ -251,15 +242,11 @@ NETWORKS = {"depth": DepthNet, "coordinate": CoordinateNet, "volume": VolumeNet}
 
 
 def build(kind: str, stacks: int, scale: Any, seed: int) -> nn.Module:
-    """A new network of a scale's size, with weights that depend on the seed alone.
+    """A new network of `NETWORKS` of a scale's size, with weights that depend on the seed alone.
 
     Args:
-        kind: a name in `NETWORKS`.
         stacks: hourglasses of a volume network.
         scale: has `image_size`, `features`, `levels` and `depth_bins`, as those in `scales`.
-
-    Raises:
-        InputError: unknown kind.
     """
     if kind not in NETWORKS:
         raise InputError(f"network: expected one of {', '.join(NETWORKS)}, found {kind!r}")
@@ -292,7 +279,7 @@ _NOTHING = 1e-12  # extents below this count as none
 
 
 def reconstruction_input(
-    keypoints: Float[Tensor, "batch joints 2"], depth: Float[Tensor, "batch joints"], root: int = 0
+    keypoints: Joints2D, depth: Depths, root: int = 0
 ) -> Float[Tensor, "batch values"]:
     """What the reconstruction component sees of 2D joints and ordinal depths (Figure 3a).
 
@@ -301,17 +288,9 @@ def reconstruction_input(
     neither the unit of the positions nor that of the depths matters, nor where the person stands.
     Coinciding joints and equal depths give zeros.
 
-    Args:
-        keypoints: positions in any unit, x to the right and y down.
-        depth: depths in any unit, smaller is closer.
-
     Returns:
         (batch, 3 * joints): all x and y by joint, then all depths.
-
-    Raises:
-        InputError: shapes that do not fit.
     """
-    require_shape("keypoints", keypoints, *depth.shape, 2)
     points = keypoints - keypoints[:, root, None]
     reach = points.abs().amax((1, 2), keepdim=True).clamp_min(_NOTHING)
     depth = depth - depth[:, root, None]
@@ -336,13 +315,7 @@ class ReconstructionNet(nn.Module):
 
     A multilayer perceptron with bilinear units (two layers around an identity) as in Martinez et
     al. [25], without their limit on the norm of weights. Trained on skeletons alone, see
-    `ordlib.reconstruction`.
-
-    Args:
-        joints: number of joints, the first one is the root.
-        width: of every hidden layer.
-        units: bilinear units.
-        dropout: share of hidden values that training drops.
+    `ordlib.reconstruction`. The first joint is the root.
     """
 
     def __init__(
@@ -357,14 +330,8 @@ class ReconstructionNet(nn.Module):
         )
         self.last = nn.Linear(width, 3 * joints)
 
-    def forward(
-        self, keypoints: Float[Tensor, "batch joints 2"], depth: Float[Tensor, "batch joints"]
-    ) -> Float[Tensor, "batch joints 3"]:
-        """The root-relative pose in metres, camera frame; see `reconstruction_input`.
-
-        Raises:
-            InputError: another number of joints.
-        """
+    def forward(self, keypoints: Joints2D, depth: Depths) -> Float[Tensor, "batch joints 3"]:
+        """The root-relative pose in metres, camera frame; see `reconstruction_input`."""
         require_shape("depth", depth, self.joints)
         x = self.first(reconstruction_input(keypoints, depth))
         for unit in self.units:
@@ -373,9 +340,7 @@ class ReconstructionNet(nn.Module):
         return pose - pose[:, :1]
 
 
-def reconstruct(
-    network: ReconstructionNet, keypoints: Float[Tensor, "batch joints 2"], depth: Depths
-) -> Joints3D:
+def reconstruct(network: ReconstructionNet, keypoints: Joints2D, depth: Depths) -> Joints3D:
     """The root-relative pose in mm, averaged with that of the mirrored input; differentiable.
 
     Args:
@@ -391,11 +356,6 @@ class PoseEstimator(nn.Module):
 
     In evaluation mode both parts see the image and its mirror image, and the results are averaged.
     In training mode one pass is differentiated from the pose to the pixels.
-
-    Args:
-        network: predicts 2D joints and depths.
-        reconstruction: trained on skeletons.
-        image_size: side of the crops that the ConvNet was trained on, pixels.
 
     Raises:
         InputError: a network that gives no 2D joints.

@@ -44,27 +44,19 @@ class NoiseModel:
 
     Order suffers from the first three, values from all. The defaults of the studies in notebook 07
     were chosen on the held-out subject S8.
-
-    Attributes:
-        turn_deg: the pose is turned about the vertical before its depths are read, and by 0.7 of it
-            about the x axis: standard deviation. An image tells which way a person faces no better.
-        step_mm: added to the depth step of each bone: standard deviation. Errors add up towards
-            hands and feet.
-        flip: chance that a bone's depth step changes its sign, which a projection cannot tell.
-        gain: standard deviation of the logarithm of a factor on each depth.
-        power: range of an exponent on the depths of a pose; below 1, far joints are compressed.
-        keypoint: standard deviation of what is added to the 2D positions, as a share of the largest
-            coordinate. The paper adds nothing; small ConvNets miss by about that much.
-        blank: chance that the depths of a pose are withheld (all zero); 1 trains on 2D alone.
     """
 
+    # standard deviation of a turn about the vertical, and by 0.7 of it about x, before depths are
+    # read: an image tells which way a person faces no better
     turn_deg: float = 20.0
-    step_mm: float = 50.0
-    flip: float = 0.05
-    gain: float = 0.3
-    power: tuple[float, float] = (0.6, 1.0)
+    step_mm: float = 50.0  # of what is added to a bone's depth step; errors add up towards hands
+    flip: float = 0.05  # chance that a depth step changes its sign, which a projection cannot tell
+    gain: float = 0.3  # standard deviation of the logarithm of a factor on each depth
+    power: tuple[float, float] = (0.6, 1.0)  # range of an exponent; below 1, far joints come near
+    # standard deviation of what is added to 2D positions, as a share of the largest coordinate; the
+    # paper adds nothing, small ConvNets miss by about that much
     keypoint: float = 0.05
-    blank: float = 0.0
+    blank: float = 0.0  # chance that the depths of a pose are withheld; 1 trains on 2D alone
 
 
 CLEAN = NoiseModel(0.0, 0.0, 0.0, 0.0, (1.0, 1.0), 0.0)

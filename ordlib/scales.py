@@ -8,49 +8,31 @@ from ordlib.losses import RANKING_UNIT_MM
 
 @dataclass(frozen=True)
 class Scale:
-    """Sizes and budgets of one scale; the method is the same at all of them.
-
-    Attributes:
-        image_size: side of the square crop, pixels; heatmaps are a quarter of it.
-        features: channels of the hourglass.
-        levels: how many times the hourglass halves its resolution.
-        depth_bins: bins of the volume over +-1 m.
-        train_images, test_images: rendered images per domain and split.
-        steps: optimiser steps of a network of Table 1.
-        mixed_steps: those of a network trained on two kinds of images, half of each batch each.
-        warm_start: begin these networks with the weights of the one that has learned from the
-            images with 3D ground truth alone (`Row.start`), not from scratch; what they share is
-            then paid for once. Section 4.2 does not say where they begin.
-        batch_size, optimizer, learning_rate, schedule: see `training.Budget`.
-        seeds: how many seeds the published results of this scale average.
-        keypoint_weight: lambda of Section 3.2, for keypoints as fractions of the crop.
-        heatmap_loss: `l2` (Section 3.3) or `cross_entropy` between marginal heatmaps.
-        heatmap_weight: lambda of Section 3.3.
-        ranking_unit_mm: see `losses.RANKING_UNIT_MM`.
-        mixed_unit_mm: the same beside full supervision, which fixes the scale of depths.
-        mixed_rank_weight: weight of the ranking loss there.
-        limb_weight: weight of the limb lengths of [64] there.
-    """
+    """Sizes and budgets of one scale; the method is the same at all of them."""
 
     name: str
-    image_size: int
-    features: int
-    levels: int
-    depth_bins: int
-    train_images: int
+    image_size: int  # side of the square crop, pixels; heatmaps are a quarter of it
+    features: int  # channels of the hourglass
+    levels: int  # how many times the hourglass halves its resolution
+    depth_bins: int  # of the volume over +-1 m
+    train_images: int  # rendered, per domain and split
     test_images: int
-    steps: int
-    mixed_steps: int
+    steps: int  # of a network of Table 1
+    mixed_steps: int  # of one trained on two kinds of images, half of each batch each
     batch_size: int = 8
-    optimizer: str = "adam"
+    optimizer: str = "adam"  # this and the next two: see `training.Budget`
     learning_rate: float = 3e-3
     schedule: str = "cosine"
+    # begin mixed networks with the weights of the one that has learned from the images with 3D
+    # ground truth alone (`Row.start`); Section 4.2 does not say where they begin
     warm_start: bool = False
-    seeds: int = 1
-    keypoint_weight: float = 100.0
-    heatmap_loss: str = "cross_entropy"
-    heatmap_weight: float = 4.0
+    seeds: int = 1  # that the published results of this scale average
+    keypoint_weight: float = 100.0  # lambda of Section 3.2, for keypoints as fractions of the crop
+    heatmap_loss: str = "cross_entropy"  # between marginal heatmaps, or l2 (Section 3.3)
+    heatmap_weight: float = 4.0  # lambda of Section 3.3
     ranking_unit_mm: float = RANKING_UNIT_MM
+    # beside full supervision, which fixes the scale of depths: the unit and weight of the ranking
+    # loss, and the weight of the limb lengths of [64]
     mixed_unit_mm: float = 300.0
     mixed_rank_weight: float = 1.0
     limb_weight: float = 10.0

@@ -76,7 +76,6 @@ def test_positions_outside_the_crop_count_for_its_border():
     ("change", "message"),
     [
         ({"keypoints": torch.full((4, JOINTS, 2), torch.nan)}, "keypoints"),
-        ({"keypoints": torch.zeros(4, JOINTS, 3)}, "keypoints"),
         ({"relations": torch.zeros(4, JOINTS, 2, dtype=torch.int8)}, "relations"),
     ],
 )
@@ -90,9 +89,3 @@ def test_bad_input_of_the_fit_is_named(change, message, request):
     }
     with pytest.raises(InputError, match=message):
         fit_depth_from_keypoints(**(values | change), steps=1, generator=torch.Generator())
-
-
-def test_bad_input_of_the_table_is_named():
-    points = torch.zeros(4, JOINTS, 2)
-    with pytest.raises(InputError, match="query"):
-        depth_by_position(points, torch.zeros(4, JOINTS), torch.full_like(points, torch.inf))

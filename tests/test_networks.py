@@ -101,8 +101,8 @@ def test_the_second_hourglass_sees_the_first_ones_scores() -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.zeros(1, 3, 40, 40), "divisible by 16, found 40 x 40"),
-        (torch.zeros(1, 1, 32, 32), r"expected \(B, 3, H, W\), found \(1, 1, 32, 32\)"),
+        (torch.zeros(1, 3, 40, 40), r"divisible by 16, found \(1, 3, 40, 40\)"),
+        (torch.zeros(1, 1, 32, 32), r"expected \(B, 3, H, W\).*found \(1, 1, 32, 32\)"),
         (torch.zeros(3, 32, 32), r"expected \(B, 3, H, W\)"),
     ],
 )

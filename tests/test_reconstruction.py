@@ -302,12 +302,6 @@ def estimator(request, trained: ReconstructionNet) -> PoseEstimator:
     return PoseEstimator(_network(request.param), trained, image_size=32).eval()
 
 
-def test_estimator_is_part_of_the_networks() -> None:
-    assert networks.PoseEstimator is PoseEstimator
-    with pytest.raises(AttributeError, match="NoSuchNet"):
-        _ = networks.NoSuchNet
-
-
 def test_estimator_is_the_two_parts_one_after_the_other(estimator: PoseEstimator) -> None:
     images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=draws())
     prediction = read(estimator.network, images, 250.0)

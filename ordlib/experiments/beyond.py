@@ -63,29 +63,17 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Study:
-    """How the people of `wild` are annotated, and what is learned from that.
+    """How the people of `wild` are annotated, and what is learned from that."""
 
-    Attributes:
-        loss: a name in `LOSSES`, or nothing for no use of the answers.
-        width_mm: unit of Eq. 1, or slope of a likelihood.
-        weight: of the loss beside the squared error on `studio`.
-        limb_weight: of `losses.limb_loss` on the same people; 0 for none.
-        images: share of the people who are there; answers weigh in proportion to their number.
-        pairs: share of the pairs of their joints that are kept, at random.
-        questions: how many are asked about each person; None for a complete ordering.
-        errors: factor on the errors of `annotation.PERSON`.
-        tie_mm: difference below which the annotator sees none; likelihoods are told.
-    """
-
-    loss: str = ""
-    width_mm: float = 1.0
-    weight: float = 0.0
-    limb_weight: float = 0.0
-    images: float = 1.0
-    pairs: float = 1.0
-    questions: int | None = None
-    errors: float = 1.0
-    tie_mm: float = 100.0
+    loss: str = ""  # a name in `LOSSES`, or nothing for no use of the answers
+    width_mm: float = 1.0  # unit of Eq. 1, or slope of a likelihood
+    weight: float = 0.0  # of the loss beside the squared error on `studio`
+    limb_weight: float = 0.0  # of `losses.limb_loss` on the same people; 0 for none
+    images: float = 1.0  # share of the people who are there; answers weigh in proportion
+    pairs: float = 1.0  # share of the pairs of their joints that are kept, at random
+    questions: int | None = None  # asked about each person; None for a complete ordering
+    errors: float = 1.0  # factor on the errors of `annotation.PERSON`
+    tie_mm: float = 100.0  # below this the annotator sees no difference; likelihoods are told
 
     def __post_init__(self) -> None:
         if self.loss and self.loss not in LOSSES:
@@ -132,17 +120,11 @@ CHOSEN: Mapping[str, Study] = {
 
 @dataclass(frozen=True)
 class People:
-    """People in front of cameras, for each seed.
+    """People in front of cameras, for each seed."""
 
-    Attributes:
-        joints_mm: in the camera frame.
-        keypoints: fractions of the crop.
-        seen: the same with noise, what a network gets in a test.
-    """
-
-    joints_mm: Float[Tensor, "seeds people 17 3"]
-    keypoints: Float[Tensor, "seeds people 17 2"]
-    seen: Float[Tensor, "seeds people 17 2"]
+    joints_mm: Float[Tensor, "seeds people 17 3"]  # in the camera frame
+    keypoints: Float[Tensor, "seeds people 17 2"]  # fractions of the crop
+    seen: Float[Tensor, "seeds people 17 2"]  # with noise: what a network gets in a test
 
     @property
     def depth_mm(self) -> Float[Tensor, "seeds people 17"]:

@@ -83,25 +83,15 @@ def component(setting: Setting, domain: str = "studio") -> ReconstructionNet:
         if missing:
             poses = training_poses(setting, domain)
             save_weights(folder, fit_component(poses, config, setting.seed, setting.device))
-    return load_weights(folder, _empty(config))
-
-
-def _empty(config: ComponentConfig) -> ReconstructionNet:
-    return ReconstructionNet(len(H36M17), config.width, dropout=config.dropout)
+    return load_weights(folder, ReconstructionNet(width=config.width, dropout=config.dropout))
 
 
 def fit_component(
     skeletons: Skeletons, config: ComponentConfig, seed: int = 0, device: str = "cpu"
 ) -> ReconstructionNet:
-    """Train the component on skeletons with Eq. 6, new noise in every step.
+    """Train the component on skeletons with Eq. 6, new noise in every step; it is left on `device`.
 
-    The result depends on the arguments alone; on a CPU one thread is used.
-
-    Returns:
-        The network in evaluation mode, on `device`.
-
-    Raises:
-        InputError: no skeletons, or an unknown optimizer or schedule.
+    The result depends on the arguments alone.
     """
     if not len(skeletons):
         raise InputError("skeletons: expected one or more, found none")
@@ -109,7 +99,7 @@ def fit_component(
     rates = (config.optimizer, config.learning_rate, config.schedule)
     with torch.random.fork_rng([device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
-        network = _empty(config).to(device)
+        network = ReconstructionNet(width=config.width, dropout=config.dropout).to(device)
         budget = Budget(config.steps, *rates)
         return fit(network, lambda step: next(batches), _loss, budget, device=device)
 

@@ -33,8 +33,6 @@ def fit_depth_from_keypoints(
     Two hidden layers of 128 units, Adam with a cosine schedule, every pair annotated.
 
     Args:
-        keypoints: positions as fractions of the crop's side.
-        relations: +1 where joint i is closer than joint j.
         steps: batches of at most 256 poses, drawn with replacement.
         generator: source of the weights, the batches and the noise.
         noise: standard deviation of what is added to the positions, new in each step.
@@ -46,7 +44,6 @@ def fit_depth_from_keypoints(
     Raises:
         InputError: shapes that do not fit; keypoints that are not finite.
     """
-    require_shape("keypoints", keypoints, None, None, 2)
     require_finite("keypoints", keypoints)
     samples, joints, _ = keypoints.shape
     require_shape("relations", relations, samples, joints, joints)
@@ -94,16 +91,9 @@ def depth_by_position(
 
     Each joint by itself, on a grid of `cells` x `cells`; its mean over all cells counts as one more
     sample of each, and so stands alone where nothing was seen.
-
-    Raises:
-        InputError: shapes that do not fit; values that are not finite.
     """
-    require_shape("keypoints", keypoints, None, None, 2)
     samples, joints, _ = keypoints.shape
     require_shape("depth", depth, samples, joints)
-    require_shape("query", query, None, joints, 2)
-    for name, value in (("keypoints", keypoints), ("depth", depth), ("query", query)):
-        require_finite(name, value)
     seen, wanted = (_cell(points, cells) for points in (keypoints, query))
     count = depth.new_ones(joints * cells**2)
     total = depth.mean(0).repeat_interleave(cells**2)

@@ -12,11 +12,10 @@ from functools import cache, lru_cache
 from os.path import commonpath
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ordlib import synthetic
-from ordlib.data import PoseBatch, PoseDataset, take
+from ordlib.data import PoseDataset
 from ordlib.datasets import mocap
 from ordlib.datasets.mocap import MotionCapture
 from ordlib.datasets.recognise import Layout, find
@@ -31,15 +30,10 @@ _MOTION = "motion capture"
 
 @dataclass(frozen=True)
 class Role:
-    """A data set of the paper, whose part a stand-in plays where it is not there.
+    """A data set of the paper, whose part a stand-in plays where it is not there."""
 
-    Attributes:
-        title: its name, as in `datasets.recognise.LAYOUTS`.
-        splits: those that it has; scale and seed change nothing in them.
-    """
-
-    title: str
-    splits: tuple[str, ...]
+    title: str  # as in `datasets.recognise.LAYOUTS`
+    splits: tuple[str, ...]  # those that it has; scale and seed change nothing in them
 
 
 ROLES: dict[str, Role] = {
@@ -208,8 +202,3 @@ def _read(domain: str, split: str, size: int, data: str, content: str) -> PoseDa
     module = importlib.import_module(f"ordlib.datasets.{layout.loader}")
     options = {"split": split} if len(ROLES[domain].splits) > 1 else {}
     return module.load(folder, size=size, **options)
-
-
-def labels(dataset: PoseDataset, indices: np.ndarray) -> PoseBatch:
-    """Samples for those who need no pixels; their images are black."""
-    return take(dataset.labels, indices)
