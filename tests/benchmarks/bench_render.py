@@ -1,4 +1,4 @@
-"""Images a second of the renderer at 64 px on two threads, and the share of tracing the body."""
+"""Images a second of the renderer at 64 px on one thread, and the share of tracing the body."""
 
 import timeit
 
@@ -12,10 +12,10 @@ from ordlib.synthetic.scenes import KINDS, sample_scene
 COUNT, SIZE = 256, 64
 
 
-@pytest.fixture
-def two_threads():
+@pytest.fixture(autouse=True)
+def one_thread():
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
@@ -34,7 +34,7 @@ def _standing(generator: torch.Generator) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_images_per_second(benchmark, two_threads, kind):
+def test_images_per_second(benchmark, kind):
     generator = torch.Generator().manual_seed(0)
     joints = _standing(generator)
     intrinsics = torch.tensor([[140.0, 0, 32], [0, 140.0, 32], [0, 0, 1]]).expand(COUNT, 3, 3)
