@@ -458,7 +458,7 @@ pd.DataFrame({"guess from true 2D joints (%)": rows}).round(1)
 # | MPII | [human-pose.mpi-inf.mpg.de](http://human-pose.mpi-inf.mpg.de); frames of other people's videos, see the terms there | images and annotations | `DIR/images`, and `DIR/mpii_human_pose_v1_u12_1.mat` or the hourglass authors' `DIR/annot/train.h5`, `valid.h5` |
 # | LSP + MPII Ordinal | the paper's [project page](https://www.cis.upenn.edu/~pavlakos/projects/ordinal); licence in the archive, and the terms of LSP and MPII | `lsp-mpii-ordinal.zip` | `DIR/lsp_dataset_original` and `DIR/mpii_upis1h`, each with `joints.mat`, `ordinal.mat`, `images` |
 # | Relative Depth LSP | project page of the paper *It's all relative* (Ronchi et al., BMVC 2018), linked from [github.com/matteorr/rel_3d_pose](https://github.com/matteorr/rel_3d_pose); see the terms there | the annotation file, and LSP | `DIR/relative_depth_lsp_v1.json` and `DIR/lsp_dataset/images/im0001.jpg` |
-# | CMU motion capture | [mocap.cs.cmu.edu](http://mocap.cs.cmu.edu); free, also in products, not for resale | `.asf` and `.amc` files, or a conversion to BVH | any folder of `.bvh`, or of `.amc` with their `.asf` |
+# | CMU motion capture | [mocap.cs.cmu.edu](http://mocap.cs.cmu.edu); free, also in products, not for resale | `.asf` and `.amc` files, which are not read, or a conversion to BVH | any folder of `.bvh` |
 #
 # Pages move; those above were not all reached when this was written. One command tells what was recognised in a folder, how many samples it has, and which files are missing or odd:
 #

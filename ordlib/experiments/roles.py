@@ -112,7 +112,9 @@ def summary(data: str) -> str:
     """One line on what is there and what is not."""
     found, captured = real(data), motion_folder(data)
     parts = [f"{name} is {ROLES[name].title} in {folder}" for name, (_, folder) in found.items()]
-    parts += [f"poses of stand-ins are from {captured}"] if captured else []
+    if poses := motion(data):
+        parts.append(f"poses of stand-ins are from {captured}")
+        parts += [poses.caveat] if poses.caveat else []
     if missing := lacking(ROLES, data):
         parts.append(f"no {', '.join(missing)}: stand-ins alone, with which no table here is mixed")
     return f"Data: {'; '.join(parts)}"
