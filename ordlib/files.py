@@ -44,7 +44,12 @@ def listed(folder: Path) -> list[str]:
         names = os.listdir(folder)
     except OSError as error:
         raise InputError(f"{folder}: expected a folder: {error.strerror}") from error
-    return sorted(name for name in names if not name.startswith(".") and name != "__MACOSX")
+    return sorted(name for name in names if not is_hidden(name))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is nobody's data; see `listed`."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 @contextmanager

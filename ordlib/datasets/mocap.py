@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ordlib.datasets import bvh
 from ordlib.errors import InputError
-from ordlib.files import digest
+from ordlib.files import digest, is_hidden
 from ordlib.shapes import Bones
 from ordlib.skeleton import H36M17, Skeleton
 
@@ -186,7 +186,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, str]]:
     paths = []
     for parent, folders, names in os.walk(folder, onerror=_refuse):
         # macOS leaves companions of other content beside the files of an archive
-        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
+        folders[:] = [name for name in folders if not is_hidden(name)]
         paths += [Path(parent, name) for name in names if not name.startswith(".")]
     files = [path for path in paths if path.suffix.lower() == ".bvh"]
     if not files:

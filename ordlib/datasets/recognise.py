@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ordlib.errors import InputError
+from ordlib.files import is_hidden
 
 _DEPTH = 4
 _FULL_OF_IMAGES = {"images", "imageSequence"}
@@ -142,7 +143,7 @@ def _folders(folder: Path, depth: int, seen: set[str]) -> Iterator[Path]:
     for name in below if depth else []:
         if (
             name not in _FULL_OF_IMAGES
-            and not _is_hidden(name)
+            and not is_hidden(name)
             and os.path.realpath(folder / name) not in seen
         ):
             yield from _folders(folder / name, depth - 1, seen)
@@ -151,12 +152,8 @@ def _folders(folder: Path, depth: int, seen: set[str]) -> Iterator[Path]:
 def _visible(folder: Path, pattern: str) -> Iterator[Path]:
     """Files by a pattern, without hidden ones and what macOS leaves in archives."""
     for path in sorted(folder.glob(pattern)):
-        if not any(map(_is_hidden, path.relative_to(folder).parts)):
+        if not any(map(is_hidden, path.relative_to(folder).parts)):
             yield path
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def _fits(layout: Layout, folder: Path) -> bool:
