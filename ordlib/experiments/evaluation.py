@@ -204,11 +204,8 @@ def evaluate(
     assert points is not None and labels.relations is not None
     scale_mm = fit_scale(network, train_set, unit_mm, device) if weak else unit_mm
     pose, oracle = lift(points, depth * scale_mm, labels.intrinsics, lengths), math.nan
-    if labels.joints_mm is None:
-        per_sample = {
-            "ordinal_accuracy": ordinal_accuracy(depth, labels.relations, labels.annotated)
-        }
-    else:
+    per_sample: dict[str, PerSample] = {}
+    if labels.joints_mm is not None:
         known = truth(test_set)
         oracle = oracle_scale(depth, known.depth_mm)
         at_oracle = known.lifted(points, depth * oracle)
@@ -217,6 +214,9 @@ def evaluate(
             "mpjpe_oracle_scale": metrics.mpjpe(at_oracle, known.joints_mm),
             "mpjpe_given_2d": metrics.mpjpe(given_2d, known.joints_mm),
         }
+    # of the depths themselves: those of a pose, metres from the camera, are rounded
+    accuracy = ordinal_accuracy(depth, labels.relations, labels.annotated)
+    per_sample["ordinal_accuracy"] = accuracy
     distance = (points - labels.keypoints_px).norm(dim=-1).where(labels.visible, torch.nan)
     per_sample["keypoint_error"] = distance.nanmean(-1) * (100 / scale.image_size)
     tensors = {"joints_mm": pose, "keypoints_px": points, "depth": depth}
