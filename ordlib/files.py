@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from ordlib.errors import InputError
 
-VERSION = 2
+VERSION = 3
 """Raised by hand when what a run does changes, so that older runs are not reused."""
 
 
