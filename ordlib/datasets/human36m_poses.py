@@ -115,7 +115,8 @@ def poses(root: str | Path, split: str = "train") -> Poses:
             stacklevel=2,
         )
     parts = [_filmed(take, camera) for take, camera in films]
-    joints, detections = (torch.cat([part[k] for part in parts]) for k in (0, 1))
+    joints = torch.cat([part[0] for part in parts])
+    detections = torch.cat([part[1] for part in parts])
     meta = {key: np.concatenate([part[2][key] for part in parts]) for key in parts[0][2]}
     require_knees_forward(str(folder), joints)
     intrinsics, pixels = intrinsics_h36m(meta["camera"]), project_h36m(joints, meta["camera"])
