@@ -32,9 +32,9 @@ import torch
 
 from ordlib import camera, experiments, losses, metrics, plots, volume
 from ordlib.data import PoseBatch
-from ordlib.datasets import album
 from ordlib.experiments import intervals, lifting, tables
 from ordlib.experiments.evaluation import lift
+from ordlib.experiments.photographs import read as read_photographs
 from ordlib.relations import ordinal_accuracy
 from ordlib.scales import get_scale
 from ordlib.skeleton import H36M17, MEAN_LIMB_LENGTHS_MM
@@ -472,7 +472,7 @@ pd.DataFrame({"guess from true 2D joints (%)": rows}).round(1)
 
 # %%
 if photographs:
-    real = album.read(photographs, size=256)
+    real = read_photographs(photographs, size=256)
     some = real.batch(np.unique(np.linspace(0, len(real) - 1, 10).astype(int)))
     marked = some.keypoints_px.where(some.visible[..., None], torch.nan)
     figure, axes = plt.subplots(2, 5, figsize=(9, 4), layout="constrained")

@@ -175,24 +175,23 @@ def photographs(
 ) -> None:
     """Learn from your photographs beside the stand-ins, and test on some of them."""
     from ordlib import experiments
-    from ordlib.datasets import album
     from ordlib.experiments import photographs
     from ordlib.experiments.tables import write_csv
-    from ordlib.predict import result_names
+    from ordlib.predict import draw, result_names
 
     setting = experiments.Setting(scale, seed, device=device)
     out = out or outputs_root() / "local" / "photographs"
     images = [*(predict or []), *(more or [])]  # `--predict a.jpg b.jpg` leaves the second one over
     result_names(images, out)  # what is wrong is said before the training
-    dataset = album.read(folder, joints, get_scale(scale).image_size)
-    training, held_out = album.split(dataset, test)
+    dataset = photographs.read(folder, joints, get_scale(scale).image_size)
+    training, held_out = photographs.split(dataset, test)
     _say(photographs.summary(training, held_out))
     table = photographs.compare(training, held_out, setting)
     write_csv(table, out / "photographs.csv")
     trained = photographs.train(training, setting)
-    photographs.draw(trained, images, out)
+    draw(trained, images, out)
     _say(photographs.text(table))
-    _say(f"weights: {trained.folder}\ntable and figures: {out}")
+    _say(f"weights: {trained.source['weights']}\ntable and figures: {out}")
 
 
 @app.command()

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from ordlib import experiments, synthetic
 from ordlib.cli import main
 from ordlib.data import PoseDataset
-from ordlib.datasets import album, lspet
+from ordlib.datasets import lspet
 from ordlib.errors import InputError
 from ordlib.experiments import photographs
 from ordlib.experiments.photographs import ALONE, GAIN, GROUPS, TOGETHER, compare, measure, pck
@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parts(folder):
-    return album.split(album.read(folder, size=32))
+    return photographs.split(photographs.read(folder, size=32))
 
 
 @pytest.fixture
@@ -75,27 +75,27 @@ def test_the_first_are_to_train_and_the_last_to_test(folder, parts):
     train, test = parts
     assert all(isinstance(part, PoseDataset) for part in parts)
     assert [part.split for part in parts] == ["train", "test"]
-    assert train.samples.meta["frame"].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert test.samples.meta["frame"].tolist() == [9, 10]
-    assert (train.answered, test.measurable) == (0, 1)
-    assert [len(part) for part in album.split(album.read(folder), 7)] == [3, 7]
+    assert train.labels.meta["frame"].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert test.labels.meta["frame"].tolist() == [9, 10]
+    assert (photographs.answered(train), photographs.measurable(test)) == (0, 1)
+    assert [len(part) for part in photographs.split(photographs.read(folder), 7)] == [3, 7]
     text = photographs.summary(*parts)
     assert "8 to learn from, with 2D joints alone; 2 to test on, 1 of them without" in text
 
 
 def test_photographs_are_those_of_the_data_set(folder):
-    mine, theirs = album.read(folder, size=40), lspet.load(folder, size=40)
+    mine, theirs = photographs.read(folder, size=40), lspet.load(folder, size=40)
     rows = np.arange(10)
     for name in ("images", "keypoints_px", "visible", "intrinsics"):
         assert torch.equal(getattr(mine.batch(rows), name), getattr(theirs.batch(rows), name))
 
 
 def test_the_real_sample_is_split_as_it_is_said(shared_data):
-    dataset = album.read(shared_data / "lspet", size=16)
+    dataset = photographs.read(shared_data / "lspet", size=16)
     assert len(dataset) == 1500
-    train, test = album.split(dataset)
+    train, test = photographs.split(dataset)
     assert (len(train), len(test)) == (1200, 300)
-    assert set(train.samples.meta["frame"]) == set(range(1, 1201))
+    assert set(train.labels.meta["frame"]) == set(range(1, 1201))
 
 
 def test_photographs_without_joints_are_left_out(tmp_path):
@@ -106,25 +106,25 @@ def test_photographs_without_joints_are_left_out(tmp_path):
         for k, joint in enumerate(LSP14.joints)
     ]
     (tmp_path / "joints.csv").write_text("\n".join(["image,joint,x,y", *lines]))
-    train, test = album.split(album.read(tmp_path, size=32), 2)
+    train, test = photographs.split(photographs.read(tmp_path, size=32), 2)
     assert (len(train), len(test)) == (1, 1)
 
 
 def test_answers_of_the_tool_are_used_unless_joints_are_named(answered):
-    train, test = album.split(album.read(answered, size=32))
-    assert (train.answered, len(test)) == (5, 1)
+    train, test = photographs.split(photographs.read(answered, size=32))
+    assert (photographs.answered(train), len(test)) == (5, 1)
     assert photographs.row_for(train).id == "table2/ordinal"
     assert "2D joints, and ordinal answers for 5" in photographs.summary(train, test)
-    train, _ = album.split(album.read(answered, answered / "joints.csv", size=32))
-    assert train.answered == 0 and photographs.row_for(train).id == "table2/keypoints"
+    train, _ = photographs.split(photographs.read(answered, answered / "joints.csv", size=32))
+    assert photographs.answered(train) == 0 and photographs.row_for(train).id == "table2/keypoints"
 
 
 def test_the_authors_archive_is_read(tmp_path):
     for name in ("lsp_dataset_original", "mpii_upis1h"):
         save_half(tmp_path / name, half_of_archive(name))
-    train, test = album.split(album.read(tmp_path, size=32), 3)
-    assert set(train.samples.meta["part"]) == {"lsp"} and train.answered == 3
-    assert set(test.samples.meta["part"]) == {"mpii"}
+    train, test = photographs.split(photographs.read(tmp_path, size=32), 3)
+    assert set(train.labels.meta["part"]) == {"lsp"} and photographs.answered(train) == 3
+    assert set(test.labels.meta["part"]) == {"mpii"}
 
 
 @pytest.mark.parametrize(
@@ -142,12 +142,12 @@ def test_folders_that_cannot_be_used(tmp_path, change, options, message):
     save_mat(tmp_path / "joints.mat", "joints", lspet_array(random_points(4), flags))
     change(tmp_path)
     with pytest.raises(InputError, match=message):
-        album.split(album.read(tmp_path, size=32), **options)
+        photographs.split(photographs.read(tmp_path, size=32), **options)
 
 
 def test_an_empty_folder(tmp_path):
     with pytest.raises(InputError, match="expected images"):
-        album.read(tmp_path)
+        photographs.read(tmp_path)
 
 
 # both kinds of weak images
@@ -155,20 +155,20 @@ def test_an_empty_folder(tmp_path):
 
 def test_each_half_has_its_share_and_every_sample_its_turn(parts):
     train, test = parts
-    both = album.Beside(train, test)
+    both = photographs.beside(train, test)
     assert isinstance(both, PoseDataset) and len(both) == 16
     frames = both.batch(np.arange(16)).meta["frame"]
-    assert frames.tolist() == [*range(1, 9), *[9, 10] * 4]
+    assert frames[::2].tolist() == [*range(1, 9)] and frames[1::2].tolist() == [9, 10] * 4
     assert both.batch([3, 1]).meta["frame"].tolist() == [10, 9]
     assert both.batch([4]).meta["frame"].tolist() == [3]
 
 
 def test_rendered_people_and_photographs_in_one_batch(outputs, parts):
     wild = synthetic.load("wild", "train", "smoke", 0)
-    batch = album.Beside(wild, parts[0]).batch([0, 1, 2, 3])
-    assert torch.equal(batch.images[:2], wild.batch([0, 1]).images)
-    assert torch.equal(batch.images[2:], parts[0].batch([0, 1]).images)
-    assert batch.annotated[:2].any() and not batch.annotated[2:].any()
+    batch = photographs.beside(wild, parts[0]).batch([0, 1, 2, 3])
+    assert torch.equal(batch.images[::2], wild.batch([0, 1]).images)
+    assert torch.equal(batch.images[1::2], parts[0].batch([0, 1]).images)
+    assert batch.annotated[::2].any() and not batch.annotated[1::2].any()
     assert batch.joints_mm is None
 
 
@@ -219,11 +219,10 @@ def test_groups_are_the_joints_of_lsp():
 
 def test_measured_numbers_are_counts(parts, monkeypatch):
     test = parts[1]
-    labels = test.samples
-    guess = labels.keypoints_px.clone()
+    guess = test.labels.keypoints_px.clone()
     guess[0, H36M17.index("left_wrist")] += 64
     prediction = photographs.evaluation.Prediction(guess, torch.zeros(2, 17))
-    monkeypatch.setattr(photographs.evaluation, "predict", lambda *a, **k: (prediction, labels))
+    monkeypatch.setattr(photographs.evaluation, "predict", lambda *a, **k: prediction)
     found = measure(torch.nn.Identity(), test)
     assert found["wrist right"].tolist() == [1, 0] and found["wrist annotated"].tolist() == [2, 0]
     assert found["all joints right"].tolist() == [13, 0]
@@ -236,22 +235,26 @@ def test_measured_numbers_are_counts(parts, monkeypatch):
 SMOKE = experiments.Setting("smoke", device="cpu")
 
 
+def trained_in(crops, setting) -> Path:
+    """The folder of a network that has learned from photographs."""
+    return Path(photographs.train(crops, setting).source["weights"]).parent
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def test_a_training_is_done_once(outputs, parts, monkeypatch):
-    first = photographs.train(parts[0], SMOKE)
-    assert set(contents(first.folder)) == {"config.json", "log.csv", "weights.safetensors"}
-    log = pd.read_csv(first.folder / "log.csv")
+    first = trained_in(parts[0], SMOKE)
+    assert set(contents(first)) == {"config.json", "log.csv", "weights.safetensors"}
+    log = pd.read_csv(first / "log.csv")
     assert list(log.columns) == ["step", "volume", "heatmap"] and np.isfinite(log).all().all()
-    other = photographs.train(replace_images(parts[0]), SMOKE)
-    assert other.folder != first.folder
+    assert trained_in(replace_images(parts[0]), SMOKE) != first
     with monkeypatch.context() as patch:
-        patch.setattr(photographs, "_fit", None)
-        assert photographs.train(parts[0], SMOKE) == first
+        patch.setattr(photographs, "fit", None)
+        assert trained_in(parts[0], SMOKE) == first
     alone = experiments.run("table2/keypoints", SMOKE).folder
-    mine, theirs = (load_file(f / "weights.safetensors") for f in (first.folder, alone))
+    mine, theirs = (load_file(f / "weights.safetensors") for f in (first, alone))
     assert mine.keys() == theirs.keys()
     assert any(not torch.equal(mine[key], theirs[key]) for key in mine)
 
@@ -272,18 +275,15 @@ def test_it_begins_with_a_trained_network_as_mixed_networks_do(outputs, parts, m
 
 def replace_images(crops):
     """The same photographs with one pixel changed."""
-    other = album.Crops(crops, np.arange(len(crops)), crops.split)
-    images = other.samples.images.clone()
+    images = crops.pixels(np.arange(len(crops)))
     images[0, 0, 0, 0] ^= 1
-    other.samples = replace(other.samples, images=images)
-    return other
+    return replace(crops, pixels=lambda rows: images[rows])
 
 
 STOPPED = """
 import os, signal, sys
 from ordlib import experiments, training
 from ordlib.experiments import photographs
-from ordlib.datasets import album
 smoke = experiments.Setting("smoke", device="cpu")
 experiments.run("table1/volume2/full", smoke)  # what it begins with
 step = training._set_rate
@@ -293,29 +293,27 @@ def stop(optimizer, config, now):
     step(optimizer, config, now)
 training._set_rate = stop
 training._is_due = lambda *_: True
-photographs.train(album.split(album.read(sys.argv[1], size=32))[0], smoke)
+photographs.train(photographs.split(photographs.read(sys.argv[1], size=32))[0], smoke)
 """
 
 
 def test_a_killed_training_ends_with_the_same_weights(
     outputs, tmp_path, folder, parts, monkeypatch
 ):
-    whole = photographs.train(parts[0], SMOKE)
+    whole = trained_in(parts[0], SMOKE)
     monkeypatch.setenv("ORDLIB_OUTPUTS", str(tmp_path))
     done = subprocess.run([sys.executable, "-c", STOPPED, str(folder)], env=os.environ, timeout=300)
     assert done.returncode == -signal.SIGKILL
     (left,) = (tmp_path / "smoke" / "runs").glob("photographs-*")
     assert (left / "checkpoint.safetensors").exists()
-    resumed = photographs.train(parts[0], SMOKE)
-    assert resumed.folder == left and contents(left) == contents(whole.folder)
+    assert trained_in(parts[0], SMOKE) == left and contents(left) == contents(whole)
 
 
 def test_damaged_weights_are_named(outputs, parts):
-    trained = photographs.train(parts[0], replace(SMOKE, seed=3))
-    weights = trained.folder / "weights.safetensors"
+    weights = trained_in(parts[0], replace(SMOKE, seed=3)) / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights"):
-        trained.network()
+        photographs.train(parts[0], replace(SMOKE, seed=3))
 
 
 def test_both_networks_are_measured_on_the_same_photographs(outputs, parts, monkeypatch):
@@ -327,7 +325,7 @@ def test_both_networks_are_measured_on_the_same_photographs(outputs, parts, monk
     assert whole["training_photographs"].tolist() == [0, 8, 8]
     assert set(whole["test_photographs"]) == {1} and set(whole["joints"]) == {14}
     assert set(whole["seeds"]) == {2} and set(whole["row"]) == {"table2/keypoints"}
-    networks = [photographs.train(parts[0], replace(SMOKE, seed=seed)).network() for seed in (0, 1)]
+    networks = [photographs.train(parts[0], replace(SMOKE, seed=seed)).network for seed in (0, 1)]
     right = [measure(network, parts[1])["all joints right"].sum() for network in networks]
     assert whole["percent"][TOGETHER] == pytest.approx(100 * np.mean(right) / 14)
     difference = whole["percent"][TOGETHER] - whole["percent"][ALONE]

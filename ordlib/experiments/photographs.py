@@ -6,36 +6,43 @@ network without them. Photographs with ordinal answers are learned from as in th
 with 2D joints alone as in the row before it.
 """
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ordlib import experiments, predict
 from ordlib.batches import batch_at
-from ordlib.data import assumed_intrinsics, crop, open_picture
-from ordlib.datasets.album import TORSO, Beside, Crops
-from ordlib.errors import require_same_shape
+from ordlib.data import PoseDataset, join, take, tensors
+from ordlib.datasets import lsp_mpii_ordinal
+from ordlib.datasets.photos import PhotoDataset, Photos
+from ordlib.errors import InputError, require_same_shape
 from ordlib.experiments import Run, Setting, evaluation, supervision
 from ordlib.experiments.intervals import resampled
 from ordlib.experiments.rows import Row, get_row
 from ordlib.experiments.runs import warm
 from ordlib.files import digest, kept, replacing
-from ordlib.networks import build, read
-from ordlib.plots import prediction_figure, save_figure
+from ordlib.labelling.folder import pictures
+from ordlib.labelling.joints import joints_of
+from ordlib.networks import build
 from ordlib.relations import ordinal_accuracy
-from ordlib.scales import Scale
-from ordlib.skeleton import H36M17, mean_limb_lengths
+from ordlib.shapes import Images, Joints2D, Mask
+from ordlib.skeleton import H36M17
 from ordlib.training import fit, load_weights, single_thread
+
+TEST_SHARE = 0.2
+"""Of the photographs, the last ones by name, where no number is said."""
+
+TORSO = H36M17.index("left_shoulder"), H36M17.index("right_hip")
+"""Its ends in the usual evaluation of LSP, after Sapp and Taskar (MODEC, CVPR 2013)."""
 
 _SIDES = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 GROUPS: Mapping[str, tuple[int, ...]] = {
@@ -45,7 +52,7 @@ GROUPS: Mapping[str, tuple[int, ...]] = {
 }
 """Joints that are counted together, as is usual for LSP; its neck is the thorax."""
 
-FORMAT = 1
+FORMAT = 2
 """Raised when what is made of photographs changes, so that older runs are not reused."""
 
 _PARTS = ("", " right", " annotated")
@@ -55,12 +62,110 @@ ALONE, TOGETHER, GAIN = "stand-ins", "stand-ins and photographs", "gain"
 """What a network was trained on, and what the photographs change."""
 
 
-def pck(
-    pred_px: Float[Tensor, "batch joints 2"],
-    target_px: Float[Tensor, "batch joints 2"],
-    visible: Bool[Tensor, "batch joints"],
-    threshold: float = 0.2,
-) -> Float[Tensor, "batch joints"]:
+def read(root: str | Path, joints: Path | None = None, size: int = 256) -> PoseDataset:
+    """The photographs of a folder with their labels; pixels are read when they are asked for.
+
+    Args:
+        root: a folder that was annotated and exported, see `labelling.exporting`; LSP + MPII
+            Ordinal; or photographs with 2D joints alone, such as LSP Extended.
+        joints: file of 2D joints, which are then all that is used; else, where there are no ordinal
+            answers, `joints.mat` or `joints.csv` of the folder.
+        size: side of the crops, pixels.
+
+    Raises:
+        InputError: no photographs, neither answers nor joints, or files that cannot be used.
+    """
+    root = Path(root).expanduser().resolve()
+    places = (root / "annotations" / "export", root)
+    patterns = ("ordinal.mat", "[!.]*/ordinal.mat")
+    answers = [p for p in places if any(next(p.glob(pattern), None) for pattern in patterns)]
+    if answers and joints is None:
+        return lsp_mpii_ordinal.load(answers[0], size=size)
+    shown = pictures(root)
+    labels = joints_of(shown, joints)
+    if labels.file is None:
+        raise InputError(
+            f"{root}: expected 2D joints (joints.mat or joints.csv) or the export of"
+            f" `python -m ordlib annotate {root} --export`, found neither"
+        )
+    photos = Photos(root.name, shown.paths, labels.keypoints_px, labels.present)
+    return PhotoDataset(root.name, [photos], size)
+
+
+def split(dataset: PoseDataset, test: int | None = None) -> tuple[PoseDataset, PoseDataset]:
+    """The first photographs to train, the last ones to test, in memory; those without any joint
+    are left out.
+
+    Args:
+        dataset: any photographs.
+        test: how many are for the test; `TEST_SHARE` of them if None.
+
+    Raises:
+        InputError: none would be left for training or for the test, or no test photograph has both
+            ends of the torso.
+    """
+    count = len(dataset)
+    last = max(1, round(TEST_SHARE * count)) if test is None else test
+    if not 0 < last < count:
+        raise InputError(
+            f"test: expected 1 to {count - 1} of {count} photographs, so that some are left to"
+            f" learn from, found {last}"
+        )
+    learned, tested = (
+        _crops(dataset, rows, name)
+        for rows, name in (
+            (np.arange(count - last), "train"),
+            (np.arange(count - last, count), "test"),
+        )
+    )
+    if not len(learned) or not measurable(tested):
+        raise InputError(
+            f"{dataset.name}: expected photographs with joints to train, and with left shoulder and"
+            f" right hip to test, found {len(learned)} and {measurable(tested)}"
+        )
+    return learned, tested
+
+
+def _crops(dataset: PoseDataset, rows: np.ndarray, split: str) -> PoseDataset:
+    """Those with joints, in memory; pairs that nobody was asked about are not annotated."""
+    kept_rows = rows[dataset.labels.visible[rows].any(-1).numpy()]
+    crops = dataset.take(kept_rows, split).loaded()
+    if crops.labels.relations is None:
+        joints = crops.labels.visible.shape[1]
+        none = torch.zeros(len(crops), joints, joints, dtype=torch.int8)
+        crops.labels = replace(crops.labels, relations=none, annotated=none.bool())
+    return crops
+
+
+def answered(photographs: PoseDataset) -> int:
+    """Photographs with an ordinal answer."""
+    annotated = photographs.labels.annotated
+    return 0 if annotated is None else int(annotated.any(-1).any(-1).sum())
+
+
+def measurable(photographs: PoseDataset) -> int:
+    """Photographs with both ends of the torso; PCK leaves out the others."""
+    return int(photographs.labels.visible[:, TORSO].all(-1).sum())
+
+
+def beside(first: PoseDataset, second: PoseDataset) -> PoseDataset:
+    """Two data sets without 3D truth as one; each has half of the samples, by repetition: those of
+    `first` have even, those of `second` odd indices."""
+    rows = np.arange(max(len(first), len(second)))
+    order = np.stack([rows % len(first), len(first) + rows % len(second)], -1).ravel()
+
+    def pixels(rows: np.ndarray) -> Images:
+        chosen = order[rows]
+        of_first = chosen < len(first)
+        images = [first.pixels(chosen[of_first]), second.pixels(chosen[~of_first] - len(first))]
+        places = np.concatenate([of_first.nonzero()[0], (~of_first).nonzero()[0]])
+        return torch.cat(images)[torch.from_numpy(places.argsort())]
+
+    name, labels = f"{first.name} and {second.name}", join([first.labels, second.labels])
+    return PoseDataset(name, first.split, take(labels, order), pixels, first.limb_lengths_mm)
+
+
+def pck(pred_px: Joints2D, target_px: Joints2D, visible: Mask, threshold: float = 0.2) -> Tensor:
     """Which joints are right: no farther from the truth than a share of the torso.
 
     The torso is the distance from left shoulder to right hip. A joint exactly at the threshold is
@@ -86,10 +191,10 @@ def pck(
     return right.to(torch.float32).where(counted, torch.nan)
 
 
-def summary(learned: Crops, tested: Crops) -> str:
+def summary(learned: PoseDataset, tested: PoseDataset) -> str:
     """What there is to learn from and to test on, in words."""
-    answered, without = learned.answered, len(tested) - tested.measurable
-    labels = f"2D joints, and ordinal answers for {answered:,}" if answered else "2D joints alone"
+    count, without = answered(learned), len(tested) - measurable(tested)
+    labels = f"2D joints, and ordinal answers for {count:,}" if count else "2D joints alone"
     lacking = f", {without:,} of them without both ends of the torso" if without else ""
     return (
         f"photographs: {len(learned):,} to learn from, with {labels};"
@@ -97,65 +202,51 @@ def summary(learned: Crops, tested: Crops) -> str:
     )
 
 
-def row_for(photographs: Crops) -> Row:
+def row_for(photographs: PoseDataset) -> Row:
     """The row of Table 2 that learns what is known of the photographs."""
-    return get_row("table2/ordinal" if photographs.answered else "table2/keypoints")
+    return get_row("table2/ordinal" if answered(photographs) else "table2/keypoints")
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A network that has learned from photographs too.
-
-    Attributes:
-        row, scale: of the network.
-        folder: has its `weights.safetensors`.
-    """
-
-    row: Row
-    scale: Scale
-    folder: Path
-
-    def network(self) -> nn.Module:
-        """The network, in evaluation mode on the CPU."""
-        network = build(self.row.network, self.row.stacks, self.scale, 0)
-        return load_weights(self.folder, network)
-
-
-def train(photographs: Crops, setting: Setting) -> Trained:
+def train(photographs: PoseDataset, setting: Setting) -> predict.Trained:
     """Train on the stand-ins and on photographs, or read the weights if that is done.
 
     The folder `outputs/<scale>/runs/photographs-...` holds configuration, log and weights, and no
     image. A training that was stopped goes on from its checkpoint.
 
-    Args:
-        photographs: to learn from.
-
     Raises:
         InputError: a damaged file of an earlier run.
     """
     run = Run(row_for(photographs), setting)
-    config = run.configuration | {"photographs": photographs.content, "mixture": FORMAT}
-    name = f"photographs-{run.row.id.rpartition('/')[2]}-seed{setting.seed}-{digest(config)}"
-    trained = Trained(run.row, run.scale, run.folder.with_name(name))
-    with kept(trained.folder) as missing, single_thread(setting.device):
+    row, scale = run.row, run.scale
+    config = run.configuration | {"photographs": _content(photographs), "mixture": FORMAT}
+    name = f"photographs-{row.id.rpartition('/')[2]}-seed{setting.seed}-{digest(config)}"
+    folder = run.folder.with_name(name)
+    with kept(folder) as missing, single_thread(setting.device):
         if missing:
-            with replacing(trained.folder / "config.json") as temporary:
+            with replacing(folder / "config.json") as temporary:
                 temporary.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
-            _fit(trained.folder, photographs, run)
-    return trained
+            studio = setting.load(row.home, row.train_split)
+            weak = beside(setting.load("wild", "train"), photographs)
+            half = scale.batch_size // 2
+            batches = partial(batch_at, studio, weak, half, setting.seed, setting.device)
+            loss = supervision.loss(row, scale, studio.limb_lengths_mm)
+            fit(warm(run), batches, loss, run.budget, folder, setting.device, "photographs")
+    network = load_weights(folder, build(row.network, row.stacks, scale, 0))
+    source = {"row": row.id, "scale": scale.name, "seed": setting.seed, "reconstruction": False}
+    source["weights"] = str(folder / "weights.safetensors")
+    return predict.Trained(network, scale.image_size, source, predict.TRAINED_MM)
 
 
-def _fit(folder: Path, photographs: Crops, run: Run) -> None:
-    """Train and write the weights."""
-    row, scale, setting = run.row, run.scale, run.setting
-    studio = setting.load(row.home, row.train_split)
-    weak = Beside(setting.load("wild", "train"), photographs)
-    batches = partial(batch_at, studio, weak, scale.batch_size // 2, setting.seed, setting.device)
-    loss = supervision.loss(row, scale, studio.limb_lengths_mm)
-    fit(warm(run), batches, loss, run.budget, folder, setting.device, "photographs")
+def _content(photographs: PoseDataset) -> str:
+    """A digest of pixels and labels."""
+    content = hashlib.sha256()
+    for name, value in tensors(photographs.batch(np.arange(len(photographs)))).items():
+        content.update(f"{name} {tuple(value.shape)}".encode())
+        content.update(value.contiguous().numpy().tobytes())
+    return content.hexdigest()[:12]
 
 
-def measure(network: nn.Module, test: Crops, device: str = "cpu") -> dict[str, np.ndarray]:
+def measure(network: nn.Module, test: PoseDataset, device: str = "cpu") -> dict[str, np.ndarray]:
     """For each name in `GROUPS` the numbers of right and of annotated joints, by test photograph.
 
     Returns:
@@ -169,13 +260,13 @@ def measure(network: nn.Module, test: Crops, device: str = "cpu") -> dict[str, n
     for group, joints in GROUPS.items():
         found[f"{group} right"] = np.nansum(right[:, joints], axis=1)
         found[f"{group} annotated"] = np.isfinite(right[:, joints]).sum(1).astype(float)
-    if test.answered:
+    if answered(test):
         accuracy = ordinal_accuracy(prediction.depth, labels.relations, labels.annotated)
         found["ordinal accuracy"] = accuracy.double().numpy()
     return found
 
 
-def compare(train_set: Crops, test: Crops, setting: Setting) -> pd.DataFrame:
+def compare(train_set: PoseDataset, test: PoseDataset, setting: Setting) -> pd.DataFrame:
     """Train with photographs and without, and test both on other photographs.
 
     Returns:
@@ -190,12 +281,12 @@ def compare(train_set: Crops, test: Crops, setting: Setting) -> pd.DataFrame:
     row, settings = row_for(train_set), setting.seeds()
     experiments.train([row.id], settings)
     alone = [experiments.run(row.id, one).network() for one in settings]
-    together = [train(train_set, one).network() for one in settings]
+    together = [train(train_set, one).network for one in settings]
     values: dict[tuple[str, str], np.ndarray] = {}
     for name, networks in ((ALONE, alone), (TOGETHER, together)):
         every = [measure(network, test, setting.device) for network in networks]
         values |= {(name, key): np.stack([found[key] for found in every]) for key in every[0]}
-    return _table(values, len(train_set), test.measurable, setting.scale, row.id)
+    return _table(values, len(train_set), measurable(test), setting.scale, row.id)
 
 
 def _table(
@@ -237,32 +328,3 @@ def text(table: pd.DataFrame) -> str:
     gains = table[table["trained_on"] == GAIN].set_index("measure")
     shown["from"], shown["to"] = gains["ci_low"], gains["ci_high"]
     return shown.to_string(float_format="{:.1f}".format)
-
-
-@torch.no_grad()
-def draw(trained: Trained, images: Sequence[Path], out: Path) -> list[Path]:
-    """Predict the person in each image, shown whole; write figures `NAME.png` into `out`.
-
-    Raises:
-        InputError: a file that is no image, or a folder that cannot be written or where a figure
-            would take the place of an image.
-    """
-    names = predict.result_names(images, out)
-    network, size, written = trained.network(), trained.scale.image_size, []
-    for name, path in zip(names, images, strict=True):
-        image = open_picture(path)
-        pixels, box = crop(image, None, size)
-        prediction = read(network, pixels[None], 1.0)
-        assert prediction.keypoints_px is not None
-        depth = prediction.depth - prediction.depth[:, H36M17.root, None]
-        camera = assumed_intrinsics(image.size, box, size)
-        joints = evaluation.lift(prediction.keypoints_px, depth, camera, mean_limb_lengths())
-        large, _ = crop(image, None, 512)
-        points = prediction.keypoints_px[0] * (512 / size)
-        figure = prediction_figure(
-            large, points, joints[0], predict.TRAINED_MM, trained.folder.name
-        )
-        save_figure(figure, out / f"{name}.png")
-        plt.close(figure)
-        written.append(out / f"{name}.png")
-    return written
