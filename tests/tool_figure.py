@@ -27,7 +27,7 @@ ANSWERED = 4
 def render_people(folder: Path) -> dict[str, torch.Tensor]:
     """Images of `wild` and their joints in a folder; a rank for each joint of each image."""
     maker = Maker(DOMAINS["wild"], "train", PEOPLE, SIDE, seed=0)
-    _, arrays = next(maker.chunks())
+    arrays = next(maker.chunks())
     depth_mm = next(maker.filmed()).joints_mm[..., 2:]
     paths = [folder / f"person{number:02}.png" for number in range(PEOPLE)]
     for path, image in zip(paths, arrays["images"], strict=True):
