@@ -11,8 +11,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ordlib.errors import InputError, looks_at_values, require_finite, require_shape
-from ordlib.shapes import Bones, Depths, Intrinsics, Joints2D, Joints3D, Mask, PerSample, Scalar
+from ordlib.errors import InputError
+from ordlib.shapes import (
+    Bones,
+    Depths,
+    Intrinsics,
+    Joints2D,
+    Joints3D,
+    Mask,
+    PerSample,
+    Scalar,
+    looks_at_values,
+    require_finite,
+    require_shape,
+)
 from ordlib.skeleton import H36M17, Skeleton
 
 BOX_MARGIN_PX = 40.0

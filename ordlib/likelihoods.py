@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ordlib.errors import InputError, require_same_shape, single_precision
+from ordlib.errors import InputError
 from ordlib.losses import pair_differences
-from ordlib.shapes import Depths, Pairs, Relations, Scalar
+from ordlib.shapes import Depths, Pairs, Relations, Scalar, require_same_shape, single_precision
 
 SLOPE_MM = 50.0
 """Millimetres of difference in depth that change the log odds of two answers by about one.

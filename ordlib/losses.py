@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ordlib.errors import InputError, require_same_shape, require_shape, single_precision
+from ordlib.errors import InputError
 from ordlib.shapes import (
     Bones,
     Depths,
@@ -27,6 +27,9 @@ from ordlib.shapes import (
     Relations,
     Scalar,
     Volume,
+    require_same_shape,
+    require_shape,
+    single_precision,
 )
 from ordlib.skeleton import H36M17
 from ordlib.volume import exp_shifted, peak

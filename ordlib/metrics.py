@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ordlib.errors import require_finite, require_same_shape, require_shape, single_precision
+from ordlib.shapes import require_finite, require_same_shape, require_shape, single_precision
 from ordlib.skeleton import H36M17, Skeleton
 
 AUC_THRESHOLDS_MM = tuple(range(0, 151, 5))

@@ -14,8 +14,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ordlib.errors import InputError, require_shape
-from ordlib.shapes import Depths, Joints2D, Joints3D
+from ordlib.errors import InputError
+from ordlib.shapes import Depths, Joints2D, Joints3D, require_shape
 from ordlib.skeleton import H36M17
 from ordlib.volume import bin_centres_mm, decode_xy, expected_depth, marginals
 

@@ -12,9 +12,8 @@ from torch import Generator, Tensor
 
 from ordlib import metrics
 from ordlib.camera import rotation_matrix
-from ordlib.errors import require_shape
 from ordlib.networks import ReconstructionNet, reconstruct
-from ordlib.shapes import Depths, Intrinsics, Joints2D, Joints3D, PerSample
+from ordlib.shapes import Depths, Intrinsics, Joints2D, Joints3D, PerSample, require_shape
 from ordlib.skeleton import H36M17
 
 _POWER_MM = 300.0  # where the bent depth equals the straight one; any value gives the same order

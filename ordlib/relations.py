@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
-from ordlib.errors import (
-    InputError,
+from ordlib.errors import InputError
+from ordlib.shapes import (
     looks_at_values,
     require_finite,
     require_same_shape,

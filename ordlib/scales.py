@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from ordlib.errors import InputError
-from ordlib.losses import RANKING_UNIT_MM
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Scale:
     keypoint_weight: float = 100.0  # lambda of Section 3.2, for keypoints as fractions of the crop
     heatmap_loss: str = "cross_entropy"  # between marginal heatmaps, or l2 (Section 3.3)
     heatmap_weight: float = 4.0  # lambda of Section 3.3
-    ranking_unit_mm: float = RANKING_UNIT_MM
+    ranking_unit_mm: float = 125.0  # losses.RANKING_UNIT_MM, whose import would load PyTorch
     # beside full supervision, which fixes the scale of depths: the unit and weight of the ranking
     # loss, and the weight of the limb lengths of [64]
     mixed_unit_mm: float = 300.0

@@ -1,4 +1,4 @@
-"""What arrays look like: one name for each shape, with unit and frame, and a batch of them.
+"""What arrays look like: one name for each shape, with unit and frame, a batch, and the checks.
 
 The names stand in signatures; the tests check them at run time (jaxtyping with beartype). The
 camera frame is x right, y down, z away from the camera; smaller z is closer.
@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
+
+from ordlib.errors import InputError
 
 Images = UInt8[Tensor, "batch 3 height width"]  # RGB, 0 to 255
 Joints3D = Float[Tensor, "batch joints 3"]  # mm, camera frame
@@ -64,3 +66,43 @@ class MixedBatch:
     def images(self) -> Images:
         """All images, those with 3D ground truth first."""
         return torch.cat([self.full.images, self.weak.images])
+
+
+def require_shape(name: str, tensor: Tensor, *expected: int | None) -> None:
+    """Raise InputError unless the last dimensions are as expected; None stands for any size."""
+    found = tensor.shape[-len(expected) :] if len(expected) <= tensor.ndim else ()
+    if len(found) != len(expected) or any(
+        want is not None and want != size for want, size in zip(expected, found, strict=True)
+    ):
+        wanted = ", ".join("any" if size is None else str(size) for size in expected)
+        raise InputError(f"{name}: expected shape (..., {wanted}), found {tuple(tensor.shape)}")
+
+
+def require_same_shape(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
+    """Raise InputError unless both have one shape, with at least one element."""
+    if tensor.shape != other.shape:
+        raise InputError(
+            f"{name}: expected the shape of {other_name}, {tuple(other.shape)},"
+            f" found {tuple(tensor.shape)}"
+        )
+    if tensor.numel() == 0:
+        raise InputError(f"{name}: expected at least one value, found shape {tuple(tensor.shape)}")
+
+
+def require_finite(name: str, tensor: Tensor) -> None:
+    """Raise InputError if any value is infinite or not a number."""
+    bad = ~torch.isfinite(tensor.detach())
+    if bad.any():
+        raise InputError(
+            f"{name}: expected finite values, found {int(bad.sum())} of {bad.numel()} that are not"
+        )
+
+
+def looks_at_values(tensor: Tensor) -> bool:
+    """Whether a function of the training step may look at values: on the CPU, outside compilers."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def single_precision(tensor: Tensor) -> Tensor:
+    """The tensor in float32 if it is of half precision, else unchanged."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

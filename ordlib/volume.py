@@ -13,8 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ordlib.errors import require_shape, single_precision
-from ordlib.shapes import Depths, Heatmaps, Joints2D, Volume
+from ordlib.shapes import Depths, Heatmaps, Joints2D, Volume, require_shape, single_precision
 
 DEPTH_RANGE_MM = 1000.0
 """Volumes reach this far in front of the root and behind it."""

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from ordlib.losses import RANKING_UNIT_MM
+from ordlib.scales import Scale
+
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch._dynamo", "lightning_fabric", "roma")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 
 
-def loaded(code: str) -> str:
-    """Modules of `HEAVY` that a fresh process has loaded after some code."""
-    report = f"import sys\nprint([name for name in {HEAVY} if name in sys.modules])"
+def loaded(code: str, heavy: tuple[str, ...] = HEAVY) -> str:
+    """Modules of `heavy` that a fresh process has loaded after some code."""
+    report = f"import sys\nprint([name for name in {heavy} if name in sys.modules])"
     command = [sys.executable, "-c", f"{code}\n{report}"]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
 
@@ -43,9 +46,16 @@ except SystemExit as end:
         "import ordlib.networks, ordlib.metrics, ordlib.annotation, ordlib.reconstruction",
         "import ordlib.experiments.workers",
         imports_of_notebooks(),
-        HELP,
     ],
-    ids=["paper", "workers", "notebooks", "help"],
+    ids=["paper", "workers", "notebooks"],
 )
 def test_nothing_heavy_is_loaded(code):
     assert loaded(code).splitlines()[-1] == "[]"
+
+
+def test_help_needs_no_torch():
+    assert loaded(HELP, (*HEAVY, "torch", "numpy")).splitlines()[-1] == "[]"
+
+
+def test_scales_repeat_the_unit_of_the_ranking_loss():
+    assert Scale.ranking_unit_mm == RANKING_UNIT_MM

@@ -14,10 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ordlib import training
 from ordlib.data import MixedBatch, PoseBatch
-from ordlib.errors import single_precision
 from ordlib.experiments.supervision import LOSSES, mixed_volume_losses
 from ordlib.networks import build
 from ordlib.scales import Scale, get_scale
+from ordlib.shapes import single_precision
 from ordlib.skeleton import H36M17
 from ordlib.training import Budget, fit
 

@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float, Int8
 from torch import Generator, Tensor
 
 from ordlib.annotation.knowledge import Ask
-from ordlib.errors import InputError, require_finite, require_same_shape, single_precision
+from ordlib.errors import InputError
+from ordlib.shapes import require_finite, require_same_shape, single_precision
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Int8, Int64
 from torch import Tensor
 
-from ordlib.errors import require_same_shape
+from ordlib.shapes import require_same_shape
 
 
 def consensus_ranks(

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ordlib.annotation.knowledge import Knowledge
-from ordlib.errors import InputError, require_finite
+from ordlib.errors import InputError
+from ordlib.shapes import require_finite
 
 JITTER_MM = 10.0
 """Standard deviation that no prior goes below: two poses are never known to be the same."""

@@ -13,7 +13,8 @@ from ordlib.annotation.annotators import PERFECT, SimulatedAnnotator
 from ordlib.annotation.knowledge import Ask, Knowledge, Ordering, relations_from_ranks
 from ordlib.annotation.prior import DepthPrior
 from ordlib.annotation.strategies import STRATEGIES, WITH_PRIOR, Strategy
-from ordlib.errors import InputError, require_same_shape
+from ordlib.errors import InputError
+from ordlib.shapes import require_same_shape
 from ordlib.skeleton import LSP14, Skeleton
 
 GROUP_SIZE = 50

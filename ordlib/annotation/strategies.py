@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ordlib.annotation.knowledge import Knowledge, group_places
 from ordlib.annotation.prior import Belief, DepthPrior
-from ordlib.errors import InputError, require_shape
+from ordlib.errors import InputError
+from ordlib.shapes import require_shape
 from ordlib.skeleton import Skeleton
 
 

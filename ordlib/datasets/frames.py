@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ordlib.data import ImageCrops, PoseBatch, PoseDataset, no_pixels
-from ordlib.errors import InputError, require_finite
+from ordlib.errors import InputError
 from ordlib.files import listed
 from ordlib.relations import relations_from_depth
-from ordlib.shapes import Bones, Intrinsics, Joints2D, Joints3D, Mask
+from ordlib.shapes import Bones, Intrinsics, Joints2D, Joints3D, Mask, require_finite
 from ordlib.skeleton import H36M17
 
 _LARGEST_SIDE = 4096.0  # pixels; several at once must fit in memory

@@ -13,14 +13,14 @@ from torch import Generator, Tensor
 from ordlib.augment import augment
 from ordlib.camera import project
 from ordlib.data import PoseDataset
-from ordlib.errors import InputError, require_shape
+from ordlib.errors import InputError
 from ordlib.experiments import roles
 from ordlib.experiments.setting import Setting
 from ordlib.files import VERSION, digest, kept
 from ordlib.losses import pose_loss
 from ordlib.networks import PoseEstimator, ReconstructionNet
 from ordlib.reconstruction import NoiseModel, Skeletons, noisy_depth, noisy_keypoints
-from ordlib.shapes import Joints3D, PoseBatch
+from ordlib.shapes import Joints3D, PoseBatch, require_shape
 from ordlib.skeleton import H36M17
 from ordlib.synthetic.domains import (
     DOMAINS,

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
-from ordlib.errors import require_finite, require_shape
 from ordlib.losses import ranking_loss
+from ordlib.shapes import require_finite, require_shape
 from ordlib.training import Budget, Losses, fit
 
 HIDDEN = 128

@@ -24,7 +24,7 @@ from ordlib.batches import batch_at
 from ordlib.data import PoseDataset, join, take, tensors
 from ordlib.datasets import lsp_mpii_ordinal
 from ordlib.datasets.photos import PhotoDataset, Photos
-from ordlib.errors import InputError, require_same_shape
+from ordlib.errors import InputError
 from ordlib.experiments import Run, Setting, evaluation, supervision
 from ordlib.experiments.intervals import resampled
 from ordlib.experiments.rows import Row, get_row
@@ -34,7 +34,7 @@ from ordlib.labelling.folder import pictures
 from ordlib.labelling.joints import joints_of
 from ordlib.networks import build
 from ordlib.relations import ordinal_accuracy
-from ordlib.shapes import Images, Joints2D, Mask
+from ordlib.shapes import Images, Joints2D, Mask, require_same_shape
 from ordlib.skeleton import H36M17
 from ordlib.training import fit, load_weights, single_thread
 
