@@ -1,6 +1,6 @@
 """Draws the picture of the annotation tool that the README and notebook 02 show.
 
-    .venv/bin/python tests/tool_figure.py outputs/quick/figures/02_tool.png
+    .venv/bin/python tests/tool_figure.py outputs/desk/figures/02_tool.png
 
 Labels rendered people by the tool in a headless browser and photographs the page on the way.
 """
