@@ -1,7 +1,8 @@
 """The pinhole camera, crops of its image, and what limb lengths say about depth.
 
 Camera frame: x right, y down, z away from the camera, mm. Pixel coordinates are continuous with the
-centre of the first pixel at 0.5. Pinhole matrices have the last row (0, 0, 1).
+centre of the first pixel at 0.5. Pinhole matrices have the last row (0, 0, 1). Shapes that do not
+fit, and on the CPU depths that are not in front of the camera, are an InputError.
 """
 
 import math
@@ -55,12 +56,7 @@ def rotation_matrix(rotvec: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 
 def project(
     joints_mm: Float[Tensor, "*batch joints 3"], intrinsics: Float[Tensor, "*batch 3 3"]
 ) -> Float[Tensor, "*batch joints 2"]:
-    """Pixel positions (u, v) = K (x/z, y/z, 1) of joints in the camera frame.
-
-    Raises:
-        InputError: shapes that do not fit; joints that are not in front of the camera, z <= 0
-            (seen on the CPU only).
-    """
+    """Pixel positions (u, v) = K (x/z, y/z, 1) of joints in the camera frame."""
     require_shape("joints_mm", joints_mm, None, 3)
     require_shape("intrinsics", intrinsics, *joints_mm.shape[:-2], 3, 3)
     depth = joints_mm[..., 2:]
@@ -74,11 +70,7 @@ def backproject(
     depth_mm: Float[Tensor, "*batch joints"],
     intrinsics: Float[Tensor, "*batch 3 3"],
 ) -> Float[Tensor, "*batch joints 3"]:
-    """Joints in the camera frame from pixel positions and absolute depths z, mm.
-
-    Raises:
-        InputError: shapes that do not fit; depths that are not positive (seen on the CPU only).
-    """
+    """Joints in the camera frame from pixel positions and absolute depths z, mm."""
     require_shape("depth_mm", depth_mm, *keypoints_px.shape[:-1])
     require_shape("intrinsics", intrinsics, *keypoints_px.shape[:-2], 3, 3)
     _require_in_front("depth_mm", depth_mm)
@@ -99,6 +91,12 @@ def _rays(keypoints_px: Tensor, intrinsics: Tensor) -> Tensor:
     return torch.stack([d * u - b * v, a * v - c * u], -1) / (a * d - b * c)[..., None]
 
 
+def _bones(values: Tensor, skeleton: Skeleton) -> Tensor:
+    """(B, bones, ...) values of the child of each bone less those of its parent."""
+    parents, children = map(list, zip(*skeleton.bones, strict=True))
+    return values[:, children] - values[:, parents]
+
+
 def self_occluded(joints_mm: Joints3D, skeleton: Skeleton = H36M17) -> Mask:
     """Joints that one of the person's own limbs hides from the camera.
 
@@ -106,8 +104,8 @@ def self_occluded(joints_mm: Joints3D, skeleton: Skeleton = H36M17) -> Mask:
     """
     parents, children = map(list, zip(*skeleton.bones, strict=True))
     t = torch.linspace(0, 1, _POINTS_A_BONE, device=joints_mm.device)[:, None]
-    bones = (1 - t) * joints_mm[:, parents, None] + t * joints_mm[:, children, None]
-    points = bones.flatten(1, 2)
+    points = (1 - t) * joints_mm[:, parents, None] + t * joints_mm[:, children, None]
+    points = points.flatten(1, 2)
     distance = joints_mm.norm(dim=-1, keepdim=True)
     along = (joints_mm / distance) @ points.mT
     aside = (points.square().sum(-1)[:, None] - along.square()).clamp_min(0).sqrt()
@@ -152,14 +150,14 @@ def weak_perspective(
     constant to the gradient.
     """
     require_shape("relative_depth_mm", relative_depth_mm, *keypoints_px.shape[:2])
-    first, second = (list(ends) for ends in zip(*skeleton.bones, strict=True))
     if visible is not None:
         keypoints_px = torch.where(visible[..., None], keypoints_px, 0)
     with torch.no_grad():
-        flat = (keypoints_px[:, second] - keypoints_px[:, first]).square().sum(-1)
-        deep = (relative_depth_mm[:, second] - relative_depth_mm[:, first]).square()
+        flat = _bones(keypoints_px, skeleton).square().sum(-1)
+        deep = _bones(relative_depth_mm, skeleton).square()
         if visible is not None:
-            flat = flat * (visible[:, second] & visible[:, first])
+            parents, children = map(list, zip(*skeleton.bones, strict=True))
+            flat = flat * (visible[:, children] & visible[:, parents])
         # a bone may be deeper than it is long: the depths are a guess
         rest = (limb_lengths_mm.square() - deep).clamp_min(0)
         square = (flat * rest).sum(1) / flat.square().sum(1).clamp_min(1e-12)
@@ -195,10 +193,7 @@ class _Limbs:
         rays = _rays(keypoints_px.double(), intrinsics.double())
         rays = torch.cat([rays, torch.ones_like(rays[..., :1])], -1)
         depth = relative_depth.double()
-        parents, children = (list(ends) for ends in zip(*skeleton.bones, strict=True))
-        offsets = rays * depth[..., None]
-        per_z = rays[:, children] - rays[:, parents]
-        per_scale = offsets[:, children] - offsets[:, parents]
+        per_z, per_scale = (_bones(ends, skeleton) for ends in (rays, rays * depth[..., None]))
         self.zz = per_z.square().sum(-1)
         self.zs = (per_z * per_scale).sum(-1)
         self.ss = per_scale.square().sum(-1)
@@ -244,9 +239,6 @@ def root_depth(
     The z that minimises the sum over limbs of (L(z) - L_train)^2, where joint j lies at depth
     z + relative_depth_mm[j] on the ray through its pixel: the global minimum over all z that put
     the nearest joint between 50 mm and 50 m from the camera. Lengths for all images or for each.
-
-    Raises:
-        InputError: shapes that do not fit the skeleton; values that are not finite.
     """
     limbs = _Limbs(keypoints_px, relative_depth_mm, intrinsics, limb_lengths_mm, skeleton)
     return limbs.best_depth(1.0, rounds=8)[0].to(keypoints_px.dtype)
@@ -266,9 +258,6 @@ def depth_scale(
     depth for each image (see `root_depth`); no 3D ground truth is used. A mean, so that all images
     count: one whose 2D is far off pulls with all its weight. Sought among scales that give depths a
     root mean square of 10 to 2000 mm.
-
-    Raises:
-        InputError: as for `root_depth`; depths that are all equal.
     """
     limbs = _Limbs(keypoints_px, ordinal_depth, intrinsics, limb_lengths_mm, skeleton)
     depth = ordinal_depth.double()

@@ -22,8 +22,7 @@ from ordlib.shapes import Depths, Pairs, Relations, Scalar, require_same_shape, 
 SLOPE_MM = 50.0
 """Millimetres of difference in depth that change the log odds of two answers by about one.
 
-Small: answers are almost certain, and only pairs near the threshold or beyond it on the wrong side
-are moved. Large: answers are noisy, and every pair is moved a little.
+Small: only pairs near the threshold, or beyond it on the wrong side, are moved. Large: every pair.
 """
 
 Answers = tuple[Tensor, Tensor, Tensor]
@@ -69,24 +68,15 @@ def answer_log_probabilities(
 ) -> Float[Tensor, "*shape 3"]:
     """Log-probabilities of the answers +1, 0 and -1 (last dimension) about two joints.
 
-    Args:
-        difference_mm: z_i - z_j, negative where joint i is closer.
-        tie_mm: difference at which a tie turns into an order. A tie and the order are equally
-            probable there under `davidson`; the order has probability 1/2 under `rao_kupper`.
-        slope_mm: see `SLOPE_MM`.
-        model: a name in `MODELS`.
-
-    Raises:
-        InputError: unknown model; threshold or slope that is not positive and finite.
+    The difference z_i - z_j is negative where joint i is closer. At a difference of `tie_mm` a tie
+    and the order are equally probable under `davidson`; the order has probability 1/2 under
+    `rao_kupper`. See `SLOPE_MM` and `MODELS` for the others.
     """
-    return torch.stack(_answers(single_precision(difference_mm), tie_mm, slope_mm, model), -1)
-
-
-def _answers(difference: Tensor, tie_mm: float, slope_mm: float, model: str) -> Answers:
     if model not in MODELS:
         raise InputError(f"model: expected one of {', '.join(MODELS)}, found {model!r}")
     _require_positive(tie_mm=tie_mm, slope_mm=slope_mm)
-    return MODELS[model](-difference / slope_mm, tie_mm / slope_mm)
+    advantage = -single_precision(difference_mm) / slope_mm
+    return torch.stack(MODELS[model](advantage, tie_mm / slope_mm), -1)
 
 
 def _require_positive(**values: float) -> None:
@@ -110,15 +100,17 @@ def tie_likelihood_loss(
     `losses.ranking_loss` and `answer_log_probabilities`.
     """
     difference, relation, known = pair_differences(depth_mm, relations, annotated)
-    closer, same, farther = _answers(difference, tie_mm, slope_mm, model)
+    closer, same, farther = answer_log_probabilities(
+        difference, tie_mm=tie_mm, slope_mm=slope_mm, model=model
+    ).unbind(-1)
     likelihood = torch.where(relation > 0, closer, torch.where(relation < 0, farther, same))
     if known is not None:
         likelihood = torch.where(known, likelihood, 0)
     return -likelihood.sum() / len(depth_mm)
 
 
+# Logarithm of what cannot be: finite, since infinities less infinities have no gradient.
 _IMPOSSIBLE = -1e30
-"""Logarithm of what cannot be: finite, since infinities less infinities have no gradient."""
 
 
 def listwise_loss(
@@ -141,12 +133,8 @@ def listwise_loss(
     of s joints is as probable as the choice of its first one alone if that one is `tie_mm` in front
     of all others. Two joints give exactly `davidson`. Convex in the depths; a shift of all changes
     nothing. The sum over subsets is an elementary symmetric polynomial, so it costs O(N^3) and not
-    2^N.
-
-    Args:
-        ranks: group of each joint, the closest has the lowest; negative for joints without
-            annotation, which get no gradient, whatever their depths.
-        tie_mm, slope_mm: as for `answer_log_probabilities`.
+    2^N. The closest group has the lowest rank; joints without annotation have a negative one and
+    get no gradient, whatever their depths.
     """
     require_same_shape("ranks", ranks, "depth_mm", depth_mm)
     _require_positive(tie_mm=tie_mm, slope_mm=slope_mm)

@@ -37,9 +37,8 @@ from ordlib.volume import exp_shifted, peak
 RANKING_UNIT_MM = 125.0
 """Millimetres per unit of z in Eq. 1, for networks whose depths have a metric range.
 
-In log(1 + exp(z_i - z_j)) the force on an ordered pair fades once the two are a few units apart, so
-the unit sets the margin: a large one spreads depths out, a small one lets ordered joints rest close
-together. Against (z_i - z_j)^2 of the ties it sets the balance between orders and ties too.
+The force on an ordered pair fades once the two are a few units apart, so the unit sets the margin,
+and against (z_i - z_j)^2 the balance between orders and ties.
 """
 
 LIMB_GROUPS: Mapping[str, tuple[int, ...]] = {
@@ -185,21 +184,16 @@ def gaussian_heatmaps(
 ) -> Float[Tensor, "*batch joints rows columns"]:
     """Target heatmaps of Section 3.3: Gaussians around keypoints that sum to one over the map.
 
-    A keypoint outside the map puts its weight on the nearest border pixels; NaN gives NaN.
-
-    Args:
-        keypoints: (x, y) in heatmap pixels, the centre of the first pixel at 0.5.
-        size: height and width of the map, or the side of a square one.
-        sigma: standard deviation in heatmap pixels.
+    Keypoints and sigma are in heatmap pixels, the centre of the first one at 0.5. A keypoint
+    outside the map puts its weight on the nearest border pixels; NaN gives NaN.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if min(height, width) < 1:
         raise InputError(f"size: expected positive height and width, found {height} x {width}")
     points = single_precision(keypoints)
-    rows = torch.arange(height, device=points.device, dtype=points.dtype) + 0.5
-    columns = torch.arange(width, device=points.device, dtype=points.dtype) + 0.5
-    along_x = gaussian_line(points[..., 0], columns, sigma)
-    return gaussian_line(points[..., 1], rows, sigma)[..., None] * along_x[..., None, :]
+    centres = torch.arange(max(height, width), device=points.device, dtype=points.dtype) + 0.5
+    along_x = gaussian_line(points[..., 0], centres[:width], sigma)
+    return gaussian_line(points[..., 1], centres[:height], sigma)[..., None] * along_x[..., None, :]
 
 
 class _VolumeCrossEntropy(torch.autograd.Function):

@@ -63,11 +63,7 @@ CLEAN = NoiseModel(0.0, 0.0, 0.0, 0.0, (1.0, 1.0), 0.0)
 
 
 def noisy_depth(joints_mm: Joints3D, noise: NoiseModel, generator: Generator) -> Depths:
-    """Depths as a ConvNet might give them, relative to the root, in a unit of no meaning.
-
-    Raises:
-        InputError: joints that are not the 17 of Human3.6M.
-    """
+    """Depths as a ConvNet might give them, relative to the root, in a unit of no meaning."""
     require_shape("joints_mm", joints_mm, len(H36M17), 3)
     count = len(joints_mm)
     spread = torch.deg2rad(torch.tensor([0.7, 1.0, 0.0]) * noise.turn_deg)
@@ -102,17 +98,9 @@ def noisy_keypoints(keypoints: Joints2D, noise: NoiseModel, generator: Generator
 
 @torch.no_grad()
 def errors(
-    network: ReconstructionNet,
-    keypoints: Joints2D,
-    depth: Depths,
-    joints_mm: Joints3D,
+    network: ReconstructionNet, keypoints: Joints2D, depth: Depths, joints_mm: Joints3D
 ) -> dict[str, PerSample]:
-    """`mpjpe` and `reconstruction_error` in mm of each pose, and its `pck3d` as a fraction.
-
-    Args:
-        keypoints, depth: the input of the component, clean or noisy.
-        joints_mm: the true pose, camera frame.
-    """
+    """`mpjpe` and `reconstruction_error` in mm of each pose, and its `pck3d` as a fraction."""
     pose = reconstruct(network, keypoints, depth)
     judges = (metrics.mpjpe, metrics.reconstruction_error, metrics.pck3d)
     return {judge.__name__: judge(pose, joints_mm) for judge in judges}

@@ -20,10 +20,8 @@ def relations_from_depth(
     """Relations r(i, j) of Section 3.1 from depths, absolute or root-relative.
 
     r(i, j) is +1 where joint i is closer (smaller z), -1 where j is closer, and 0 where their
-    depths differ by less than `tie_mm`; with `tie_mm` 0 only equal depths are tied.
-
-    Raises:
-        InputError: negative or undefined `tie_mm`; depths that are not finite (on the CPU).
+    depths differ by less than `tie_mm`; with `tie_mm` 0 only equal depths are tied. Depths that are
+    not finite are an InputError on the CPU.
     """
     if not tie_mm >= 0:
         raise InputError(f"tie_mm: expected 0 or more, found {tie_mm}")
@@ -43,9 +41,6 @@ def ordinal_accuracy(
 
     Counted are the annotated pairs i < j (None: all) with r(i, j) = +1 or -1. Ties are left out,
     and equal predicted depths count as wrong. NaN for a sample without a pair to count.
-
-    Raises:
-        InputError: shapes that do not fit, depths that are not finite.
     """
     require_shape("relations", relations, *depth.shape, depth.shape[-1])
     require_finite("depth", depth)
@@ -53,8 +48,7 @@ def ordinal_accuracy(
     if annotated is not None:
         require_same_shape("annotated", annotated, "relations", relations)
         counted = counted & annotated
-    closer = depth.unsqueeze(-1) < depth.unsqueeze(-2)
-    farther = depth.unsqueeze(-1) > depth.unsqueeze(-2)
-    correct = counted & torch.where(relations > 0, closer, farther)
+    first, second = depth.unsqueeze(-1), depth.unsqueeze(-2)
+    correct = counted & torch.where(relations > 0, first < second, first > second)
     dtype = single_precision(depth).dtype
     return correct.sum((-2, -1)).to(dtype) / counted.sum((-2, -1)).to(dtype)

@@ -57,9 +57,6 @@ class SimulatedAnnotator:
         The answer to a pair does not depend on when, or in which direction, it is asked. True
         depths may be absolute or relative; `hidden` are joints that the person's own body covers.
         An annotator who errs needs the generator.
-
-        Raises:
-            InputError: shapes that do not fit, depths that are not finite, no generator.
         """
         require_finite("depth_mm", depth_mm)
         seen = single_precision(depth_mm)
@@ -77,9 +74,8 @@ class SimulatedAnnotator:
     def _noise(self, advantage: Tensor, uncertainty: Tensor, generator: Generator | None) -> Tensor:
         if not (self.noise_mm or self.noise_share):
             return torch.zeros_like(advantage)
-        spread = torch.hypot(
-            torch.full_like(advantage, self.noise_mm), self.noise_share * advantage
-        )
+        constant = torch.full_like(advantage, self.noise_mm)
+        spread = torch.hypot(constant, self.noise_share * advantage)
         spread = spread * uncertainty.unsqueeze(-1) * uncertainty.unsqueeze(-2)
         return spread * torch.randn(advantage.shape, generator=_needed(generator))
 

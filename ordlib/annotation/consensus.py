@@ -19,12 +19,8 @@ def consensus_ranks(
     groups is then the best of all 2^(N-1) ways, by dynamic programming: an order within a group, a
     tie or a reversed order across groups each count as one disagreement. The better of the two
     lines is kept. All relations of a weak ordering give exactly that one; of some of them alone it
-    may miss a few.
-
-    Args:
-        answers: r(i, j), antisymmetric; with a leading dimension, those of several annotators.
-        asked: pairs that were answered, or follow from answers.
-        present: joints that take part; answers about others do not count, and their rank is -1.
+    may miss a few. Answers are antisymmetric r(i, j); those about joints that are not present do
+    not count, and the rank of these is -1.
     """
     require_same_shape("asked", asked, "answers", answers)
     asked = asked & present.unsqueeze(-1) & present.unsqueeze(-2)

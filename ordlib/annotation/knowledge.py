@@ -94,9 +94,7 @@ class Knowledge:
     ) -> None:
         """Take one answer r(first, second) for each of the images `rows`, which are different ones.
 
-        Raises:
-            InputError: an answer that is none of the three, a joint asked about itself or absent,
-                a pair that was asked before, an image twice or that is not there.
+        InputError for what cannot be: a pair that was asked before, a joint that is absent, ...
         """
         first, second = pairs.unbind(-1)
         self._check(rows, first, second, answers)

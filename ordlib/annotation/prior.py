@@ -27,11 +27,7 @@ class DepthPrior:
 
     @staticmethod
     def learn(depth_mm: Float[Tensor, "poses joints"], *, tie_mm: float = 100.0) -> "DepthPrior":
-        """The prior that fits poses, given the depths of their joints as cameras see them.
-
-        Raises:
-            InputError: no poses, values that are not finite, a negative `tie_mm`.
-        """
+        """The prior that fits poses, given the depths of their joints as cameras see them."""
         require_finite("depth_mm", depth_mm)
         if not (len(depth_mm) and 0 <= tie_mm < math.inf):
             raise InputError(

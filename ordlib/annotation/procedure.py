@@ -47,16 +47,9 @@ class Clock:
 
 
 def make_strategy(
-    name: str,
-    knowledge: Knowledge,
-    skeleton: Skeleton = LSP14,
-    prior: DepthPrior | None = None,
+    name: str, knowledge: Knowledge, skeleton: Skeleton = LSP14, prior: DepthPrior | None = None
 ) -> Strategy:
-    """A strategy by its name in `STRATEGIES`, which takes what it needs of skeleton and prior.
-
-    Raises:
-        InputError: unknown name, a skeleton or prior that is missing or does not fit.
-    """
+    """A strategy by its name in `STRATEGIES`, which takes what it needs of skeleton and prior."""
     if name not in STRATEGIES:
         raise InputError(f"strategy: expected one of {', '.join(STRATEGIES)}, found {name!r}")
     given = {"prior": prior} if name in WITH_PRIOR else {}
@@ -79,15 +72,8 @@ def order_joints(
     exception: it collects answers that contradict each other, and gives an ordering that disagrees
     with few of them (`consensus_ranks`).
 
-    Args:
-        ask: answers about a first and a second joint: +1 the first is closer, -1 it is farther, 0
-            about the same. A person, a simulation or a file.
-        n: joints, asked about by index.
-        strategy, skeleton, prior: see `make_strategy`.
-
-    Raises:
-        InputError: fewer than one joint, an unknown strategy, an answer that is none of the three.
-            What `ask` raises is passed on.
+    `ask` may be a person, a simulation or a file; what it raises is passed on, and an answer that
+    is none of the three is an InputError. The other arguments are those of `make_strategy`.
     """
     if n < 1:
         raise InputError(f"n: expected 1 or more joints, found {n}")
@@ -152,15 +138,9 @@ def annotate(
     Full groups are served first. When there is none, the image with the fewest answers so far is,
     in the largest group that has such an image: who is far behind would end up alone.
 
-    Args:
-        depth_mm: true depths of the joints; the annotator sees them, the result holds none.
-        strategy, skeleton, prior: see `make_strategy`.
-        generator, hidden: see `SimulatedAnnotator.answers`.
-        present: joints to be ordered; all by default. Depths of others may be anything.
-        group_size: questions in a row about one pair; 1 changes the pair every time.
-
-    Raises:
-        InputError: arguments that do not fit, depths that are not finite.
+    The annotator sees the depths (`SimulatedAnnotator.answers`), the strategy does not
+    (`make_strategy`). Joints that are not `present` (None: all are) are not ordered, and their
+    depths may be anything.
     """
     if not (isinstance(group_size, Integral) and group_size >= 1):
         raise InputError(f"group_size: expected a number of 1 or more, found {group_size}")
