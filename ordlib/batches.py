@@ -50,12 +50,9 @@ def batch_indices(samples: int, batch_size: int, seed: int, step: int) -> np.nda
 
 @contextmanager
 def ahead(make: Callable[[int], T], steps: int, threads: int) -> Iterator[Callable[[int], T]]:
-    """The same function of the step, made of coming steps beforehand; for steps asked in order.
+    """A pure function of the step, made by threads beforehand; for steps asked in order.
 
-    Args:
-        make: a pure function of the step.
-        steps: how many there are.
-        threads: that work on as many coming steps; 0 to make each when it is asked for.
+    As many coming steps are under way as there are threads; with 0 each is made when asked for.
     """
     if not threads:
         yield make

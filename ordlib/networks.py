@@ -110,8 +110,10 @@ class _Head(nn.Sequential):
 class _Regressor(nn.Module):
     """One hourglass with a fully connected layer in the end (Section 4.2)."""
 
+    values: int  # of each joint
+
     def __init__(
-        self, values: int, joints: int, features: int, levels: int, image_size: int
+        self, joints: int = 17, features: int = 256, levels: int = 4, image_size: int = 256
     ) -> None:
         super().__init__()
         self.joints, self.levels, self.image_size = joints, levels, image_size
@@ -119,7 +121,7 @@ class _Regressor(nn.Module):
         self.hourglass = Hourglass(levels, features)
         self.head = _Head(features)
         self.maps = nn.Conv2d(features, joints, 1)
-        self.linear = nn.Linear(joints * (image_size // 4) ** 2, joints * values)
+        self.linear = nn.Linear(joints * (image_size // 4) ** 2, joints * self.values)
         nn.init.normal_(self.linear.weight, std=1e-3)
         nn.init.zeros_(self.linear.bias)
 
@@ -130,17 +132,13 @@ class _Regressor(nn.Module):
                 f" layer was made for, found {tuple(images.shape[-2:])}"
             )
         features = self.head(self.hourglass(self.stem(_centred(images, self.levels))))
-        values = self.linear(self.maps(features).flatten(1))
-        return values.unflatten(1, (self.joints, -1))
+        return self.linear(self.maps(features).flatten(1)).unflatten(1, (self.joints, -1))
 
 
 class DepthNet(_Regressor):
     """Section 3.1: an image to N depths, trained with Eq. 2 or by direct regression."""
 
-    def __init__(
-        self, joints: int = 17, features: int = 256, levels: int = 4, image_size: int = 256
-    ) -> None:
-        super().__init__(1, joints, features, levels, image_size)
+    values = 1
 
     def forward(self, images: Shaped[Tensor, "batch 3 height width"]) -> Depths:
         """Depths in units of the ranking loss; only their differences mean anything."""
@@ -155,10 +153,7 @@ class DepthNet(_Regressor):
 class CoordinateNet(_Regressor):
     """Section 3.2: an image to 3N values, pixel coordinates and depths."""
 
-    def __init__(
-        self, joints: int = 17, features: int = 256, levels: int = 4, image_size: int = 256
-    ) -> None:
-        super().__init__(3, joints, features, levels, image_size)
+    values = 3
 
     def forward(
         self, images: Shaped[Tensor, "batch 3 height width"]
@@ -194,17 +189,17 @@ class VolumeNet(nn.Module):
             raise InputError(f"stacks: expected 1 or more, found {stacks}")
         self.joints, self.depth_bins, self.levels = joints, depth_bins, levels
         outputs = joints * depth_bins
+
+        def maps(count: int, inputs: int, outputs: int) -> nn.ModuleList:
+            return nn.ModuleList(nn.Conv2d(inputs, outputs, 1) for _ in range(count))
+
         self.stem = Stem(features)
         self.hourglasses = nn.ModuleList(
             nn.Sequential(Hourglass(levels, features), _Head(features)) for _ in range(stacks)
         )
-        self.scores = nn.ModuleList(nn.Conv2d(features, outputs, 1) for _ in range(stacks))
-        self.remap_features = nn.ModuleList(
-            nn.Conv2d(features, features, 1) for _ in range(stacks - 1)
-        )
-        self.remap_scores = nn.ModuleList(
-            nn.Conv2d(outputs, features, 1) for _ in range(stacks - 1)
-        )
+        self.scores = maps(stacks, features, outputs)
+        self.remap_features = maps(stacks - 1, features, features)
+        self.remap_scores = maps(stacks - 1, outputs, features)
 
     def forward(
         self, images: Shaped[Tensor, "batch 3 height width"]
@@ -242,12 +237,7 @@ NETWORKS = {"depth": DepthNet, "coordinate": CoordinateNet, "volume": VolumeNet}
 
 
 def build(kind: str, stacks: int, scale: Any, seed: int) -> nn.Module:
-    """A new network of `NETWORKS` of a scale's size, with weights that depend on the seed alone.
-
-    Args:
-        stacks: hourglasses of a volume network.
-        scale: has `image_size`, `features`, `levels` and `depth_bins`, as those in `scales`.
-    """
+    """A new network of `NETWORKS` of a scale's size, with weights that depend on the seed alone."""
     if kind not in NETWORKS:
         raise InputError(f"network: expected one of {', '.join(NETWORKS)}, found {kind!r}")
     sizes: dict[str, int] = {"features": scale.features, "levels": scale.levels}
@@ -261,11 +251,9 @@ def build(kind: str, stacks: int, scale: Any, seed: int) -> nn.Module:
 
 
 def read(network: Any, images: Tensor, unit_mm: float) -> Prediction:
-    """Run a network and read its output, averaged with that of the mirrored images.
+    """Run one of `NETWORKS` and read its output, averaged with that of the mirrored images.
 
-    Args:
-        network: one of `NETWORKS`.
-        unit_mm: what a volume's depths are divided by; those of other networks have a unit.
+    A volume's depths are divided by `unit_mm`; those of other networks have a unit.
     """
     return network.decode(network(images), network(images.flip(-1)), images.shape[-1], unit_mm)
 
@@ -284,12 +272,9 @@ def reconstruction_input(
     """What the reconstruction component sees of 2D joints and ordinal depths (Figure 3a).
 
     Positions relative to the root joint, divided by their largest absolute coordinate, and depths
-    relative to the root, divided by their root mean square over the joints of this person. So
-    neither the unit of the positions nor that of the depths matters, nor where the person stands.
-    Coinciding joints and equal depths give zeros.
-
-    Returns:
-        (batch, 3 * joints): all x and y by joint, then all depths.
+    relative to the root, divided by their root mean square over the joints of this person: all x
+    and y by joint, then all depths. So neither units matter nor where the person stands. Coinciding
+    joints and equal depths give zeros.
     """
     points = keypoints - keypoints[:, root, None]
     reach = points.abs().amax((1, 2), keepdim=True).clamp_min(_NOTHING)
@@ -298,16 +283,10 @@ def reconstruction_input(
     return torch.cat([(points / reach).flatten(1), depth / spread], 1)
 
 
-class _Layer(nn.Sequential):
+def _layer(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
     """Linear layer with batch norm, ReLU and dropout [25]."""
-
-    def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
-        super().__init__(
-            nn.Linear(inputs, outputs),
-            nn.BatchNorm1d(outputs),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-        )
+    norm, relu = nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)
+    return nn.Sequential(nn.Linear(inputs, outputs), norm, relu, nn.Dropout(dropout))
 
 
 class ReconstructionNet(nn.Module):
@@ -323,10 +302,9 @@ class ReconstructionNet(nn.Module):
     ) -> None:
         super().__init__()
         self.joints = joints
-        self.first = _Layer(3 * joints, width, dropout)
+        self.first = _layer(3 * joints, width, dropout)
         self.units = nn.ModuleList(
-            nn.Sequential(_Layer(width, width, dropout), _Layer(width, width, dropout))
-            for _ in range(units)
+            nn.Sequential(*(_layer(width, width, dropout) for _ in range(2))) for _ in range(units)
         )
         self.last = nn.Linear(width, 3 * joints)
 
@@ -341,11 +319,7 @@ class ReconstructionNet(nn.Module):
 
 
 def reconstruct(network: ReconstructionNet, keypoints: Joints2D, depth: Depths) -> Joints3D:
-    """The root-relative pose in mm, averaged with that of the mirrored input; differentiable.
-
-    Args:
-        keypoints, depth: in any unit, see `reconstruction_input`.
-    """
+    """The root-relative pose in mm, averaged with that of the mirrored input; in any unit."""
     sign = keypoints.new_tensor([-1.0, 1.0, 1.0])
     mirrored = network(keypoints[:, _FLIP] * sign[:2], depth[:, _FLIP])
     return 500 * (network(keypoints, depth) + mirrored[:, _FLIP] * sign)
@@ -356,9 +330,6 @@ class PoseEstimator(nn.Module):
 
     In evaluation mode both parts see the image and its mirror image, and the results are averaged.
     In training mode one pass is differentiated from the pose to the pixels.
-
-    Raises:
-        InputError: a network that gives no 2D joints.
     """
 
     def __init__(

@@ -97,8 +97,7 @@ def fit(
 
     Args:
         batch_at: the whole batch of a step, on `device`; with a folder a pure function of the step.
-        loss: from the network and the batch to named terms, means over the batch; their sum is
-            minimised.
+        loss: from the network and the batch to named terms, means over the batch, to be summed.
         folder: gets `log.csv` and in the end `weights.safetensors`, and a checkpoint while the run
             is under way; its name says what the run follows from. Without one nothing is written.
         title, position: label and line of the progress bar, which is shown on a terminal only.
@@ -137,7 +136,8 @@ def fit(
                 saved = time.monotonic()
             bar.update()
     if folder and fabric.is_global_zero:
-        log.write(folder / "log.csv")
+        with replacing(folder / "log.csv") as temporary:
+            temporary.write_text(log.text())
         save_weights(folder, network)
         (folder / CHECKPOINT).unlink(missing_ok=True)
     return network.eval()
@@ -180,7 +180,7 @@ def _set_rate(optimizer: torch.optim.Optimizer, budget: Budget, step: int) -> No
 
 
 class _Log:
-    """Rows of `log.csv`; the file is replaced as a whole, so it is never half-written."""
+    """Rows of `log.csv`."""
 
     def __init__(self, folder: Path | None, title: str) -> None:
         self.name, self.rows = folder.name if folder else title, list[dict[str, str]]()
@@ -209,13 +209,6 @@ class _Log:
         writer.writerows(self.rows)
         return buffer.getvalue()
 
-    def write(self, path: Path) -> None:
-        with replacing(path) as temporary:
-            temporary.write_text(self.text())
-
-    def restore(self, text: str) -> None:
-        self.rows = list(csv.DictReader(io.StringIO(text)))
-
 
 CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "weights.safetensors"
 
@@ -227,10 +220,7 @@ def save_checkpoint(
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
-    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    with replacing(folder / CHECKPOINT) as temporary:
-        metadata = {"step": str(step), "log": log.text(), "identity": folder.name}
-        save_file(tensors, temporary, metadata=metadata)
+    _save(folder / CHECKPOINT, tensors, step=str(step), log=log.text(), identity=folder.name)
 
 
 def load_checkpoint(
@@ -241,11 +231,7 @@ def load_checkpoint(
     if not path.exists():
         return 0
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            meta = file.metadata() or {}
-        if meta["identity"] != folder.name:
-            raise KeyError(f"that of {meta['identity']!r} in place of {folder.name!r}")
+        tensors, meta = _load(path, "identity")
         network.load_state_dict(_under("network.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in _under("optimizer.", tensors).items():
@@ -254,7 +240,7 @@ def load_checkpoint(
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
         _match_layouts(optimizer)
-        log.restore(meta["log"])
+        log.rows = list(csv.DictReader(io.StringIO(meta["log"])))
         return int(meta["step"])
     except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
         raise InputError(
@@ -277,26 +263,31 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def save_weights(folder: Path, network: nn.Module) -> None:
     """Write a network's weights as safetensors, with the name of the run that they belong to."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-    with replacing(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary, metadata={"run": folder.name})
+    _save(folder / WEIGHTS, network.state_dict(), run=folder.name)
+
+
+def _save(path: Path, tensors: dict[str, Tensor], **metadata: str) -> None:
+    with replacing(path) as temporary:
+        tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def _load(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a file whose metadata name its folder under a key."""
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        if (owner := metadata.get(key)) != path.parent.name:
+            raise RuntimeError(f"a file of {owner!r} in place of {path.parent.name!r}")
+        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
 
 
 def load_weights(folder: Path, network: Network) -> Network:
-    """Read a run's weights into a network, which is then in evaluation mode.
-
-    Raises:
-        InputError: no file, or one that holds anything else.
-    """
+    """Read a run's weights into a network, which is then in evaluation mode."""
     path = folder / WEIGHTS
     if not path.exists():
         raise InputError(f"{path}: expected the weights of a trained network, found no file")
     try:
-        with safe_open(path, framework="pt") as file:
-            owner = (file.metadata() or {}).get("run")
-            if owner != folder.name:
-                raise RuntimeError(f"those of {owner!r} in place of {folder.name!r}")
-            network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+        network.load_state_dict(_load(path, "run")[0])
     except (SafetensorError, RuntimeError) as error:
         raise InputError(
             f"{path}: expected the weights of a {type(network).__name__} of this configuration,"

@@ -9,7 +9,7 @@ import torch
 
 from ordlib import metrics, reconstruction, synthetic
 from ordlib.errors import InputError
-from ordlib.experiments import Run, Setting, detected, run
+from ordlib.experiments import Run, Setting, components, run
 from ordlib.experiments.components import CONFIGS, fit_component, training_skeletons
 from ordlib.experiments.evaluation import predict
 
@@ -23,7 +23,7 @@ def detector(tmp_path_factory) -> Iterator[Run]:
 
 def test_detections_are_the_networks_own_on_training_images(detector: Run) -> None:
     images = synthetic.load("duo", "train", "smoke", 0)
-    found = detected.detections(detector.network(), images)
+    found = components.detections(detector.network(), images)
     batch = images.batch(np.arange(len(images)))
     assert torch.equal(found.joints_mm, batch.joints_mm)
     assert torch.equal(found.intrinsics, batch.intrinsics)
@@ -33,24 +33,24 @@ def test_detections_are_the_networks_own_on_training_images(detector: Run) -> No
 
 
 def test_no_more_images_than_allowed_are_looked_at(detector: Run, monkeypatch) -> None:
-    monkeypatch.setattr(detected, "IMAGES", 7)
+    monkeypatch.setattr(components, "IMAGES", 7)
     images = synthetic.load("duo", "train", "smoke", 0)
-    found = detected.detections(detector.network(), images)
+    found = components.detections(detector.network(), images)
     ends = images.batch([0, len(images) - 1]).joints_mm
     assert len(found) == 7
     assert torch.equal(found.joints_mm[[0, -1]], ends)
 
 
 def test_the_lifter_is_trained_once_and_read_again(detector: Run, monkeypatch) -> None:
-    first = detected.lifter(detector)
+    first = components.lifter(detector)
     (path,) = detector.folder.parent.glob("lifting-duo-seed0-*/weights.safetensors")
     written = path.stat().st_mtime_ns
 
     def refuse(*_args, **_options):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(detected, "fit_component", refuse)
-    again = detected.lifter(detector)
+    monkeypatch.setattr(components, "fit_component", refuse)
+    again = components.lifter(detector)
     assert path.stat().st_mtime_ns == written and not again.training
     assert all(
         torch.equal(a, b)
@@ -58,7 +58,7 @@ def test_the_lifter_is_trained_once_and_read_again(detector: Run, monkeypatch) -
     )
     path.write_bytes(b"no weights")
     with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights of a Recon"):
-        detected.lifter(detector)
+        components.lifter(detector)
     path.unlink()
 
 
@@ -66,17 +66,17 @@ def test_the_lifter_knows_no_depths_and_takes_errors_away() -> None:
     """With 2D positions as they are, lifting must beat the mean pose by far."""
     people = training_skeletons(3000, 0)
     config = CONFIGS["smoke"]
-    config = replace(config, width=64, steps=400, noise=detected.WITHHELD)
+    config = replace(config, width=64, steps=400, noise=components.WITHHELD)
     network = fit_component(people, config)
     test = training_skeletons(300, 1)
-    lifted = detected.lift_detected(network, test.keypoints_px)
+    lifted = components.lift_detected(network, test.keypoints_px)
     error = metrics.mpjpe(lifted, test.relative_mm).mean()
     mean_pose = people.relative_mm.mean(0).expand_as(test.relative_mm)
     assert error < 0.6 * metrics.mpjpe(mean_pose, test.relative_mm).mean()
     draws = torch.Generator().manual_seed(0)
-    noisy = reconstruction.noisy_depth(test.joints_mm, detected.WITHHELD, draws)
+    noisy = reconstruction.noisy_depth(test.joints_mm, components.WITHHELD, draws)
     assert not noisy.any()
     assert torch.equal(
-        reconstruction.noisy_keypoints(test.keypoints_px, detected.WITHHELD, draws),
+        reconstruction.noisy_keypoints(test.keypoints_px, components.WITHHELD, draws),
         test.keypoints_px,
     )

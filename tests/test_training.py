@@ -167,7 +167,7 @@ def test_bad_settings_and_files(tmp_path: Path) -> None:
         load_weights(tmp_path / "test", small_network())
     save_weights(tmp_path / "another run", small_network())
     (tmp_path / "another run").rename(tmp_path / "moved")
-    with pytest.raises(InputError, match="found those of 'another run' in place of 'moved'"):
+    with pytest.raises(InputError, match="found a file of 'another run' in place of 'moved'"):
         load_weights(tmp_path / "moved", small_network())
     with pytest.raises(InputError, match="found no file"):
         load_weights(tmp_path / "absent", small_network())
@@ -186,7 +186,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt):
         fit(small_network(), stop, loss, config, tmp_path / "mine")
     (tmp_path / "mine").rename(tmp_path / "yours")
-    with pytest.raises(InputError, match="that of 'mine' in place of 'yours'"):
+    with pytest.raises(InputError, match="a file of 'mine' in place of 'yours'"):
         fit(small_network(), batch_at, loss, config, tmp_path / "yours")
 
 

@@ -1,26 +1,32 @@
-"""The reconstruction component of Section 3.4: trained on skeletons, once for each setting.
+"""What lifts 2D joints to poses: the reconstruction component of Section 3.4, and Martinez's [25].
 
-Each pose is seen by a random camera, with the noise of `reconstruction`. The joined module of
-ConvNet and component can be fine-tuned end to end.
+The component learns from skeletons, each seen by a random camera, with the noise of
+`reconstruction`; the joined module of ConvNet and component can be fine-tuned end to end. The
+lifter of [25] has its form and learns from the 2D positions that a ConvNet detects in training
+images, with the mistakes that it makes there, and no depths. Both are trained once a setting.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from ordlib.augment import augment
 from ordlib.camera import project
 from ordlib.data import PoseDataset
 from ordlib.errors import InputError
 from ordlib.experiments import roles
+from ordlib.experiments.evaluation import predict
+from ordlib.experiments.runs import Run
 from ordlib.experiments.setting import Setting
 from ordlib.files import VERSION, digest, kept
 from ordlib.losses import pose_loss
-from ordlib.networks import PoseEstimator, ReconstructionNet
-from ordlib.reconstruction import NoiseModel, Skeletons, noisy_depth, noisy_keypoints
-from ordlib.shapes import Joints3D, PoseBatch, require_shape
+from ordlib.networks import PoseEstimator, ReconstructionNet, reconstruct
+from ordlib.reconstruction import CLEAN, NoiseModel, Skeletons, noisy_depth, noisy_keypoints
+from ordlib.shapes import Joints2D, Joints3D, PoseBatch, require_shape
 from ordlib.skeleton import H36M17
 from ordlib.synthetic.domains import (
     DOMAINS,
@@ -31,10 +37,16 @@ from ordlib.synthetic.domains import (
     sample_limb_lengths,
 )
 from ordlib.synthetic.people import ClipPoses, Motion, PoseSource, PriorPoses, film
-from ordlib.training import Budget, Losses, fit, load_weights, save_weights
+from ordlib.training import Budget, Losses, fit, load_weights, save_weights, single_thread
 
 TRAINING_SPLITS = ("train", "fit", "val")
 """The splits whose people and clips may be learned or chosen from."""
+
+IMAGES = 10_000
+"""At most so many training images does a lifter learn from."""
+
+WITHHELD = replace(CLEAN, blank=1.0)
+"""No depths, and no noise on the 2D positions: a detector's own mistakes are enough."""
 
 _BLOCK = 16
 
@@ -68,31 +80,62 @@ CONFIGS: Mapping[str, ComponentConfig] = {
 def component(setting: Setting, domain: str = "studio") -> ReconstructionNet:
     """The component, trained on the poses of a role: read if it is done.
 
-    Poses of a real data set are taken before the cameras that filmed them.
-
-    Returns:
-        The network in evaluation mode, on the CPU.
-
-    Raises:
-        InputError: a role without poses to learn from; weights that are damaged.
+    Poses of a real data set are taken before the cameras that filmed them. The network is in
+    evaluation mode, on the CPU. Raises InputError for a role without poses to learn from.
     """
     config = CONFIGS[setting.scale]
     key = digest([asdict(config), VERSION, roles.fingerprint(domain, setting.data)])
     folder = setting.folder / "runs" / f"reconstruction-{domain}-seed{setting.seed}-{key}"
+    return _kept(folder, config, setting, lambda: training_poses(setting, domain))
+
+
+def lifter(run: Run) -> ReconstructionNet:
+    """The network of [25] with a run's network as detector of 2D positions: read if it is done.
+
+    It learns from the images that the run has 3D truth for, with the budget of the component of the
+    same scale. The network is in evaluation mode, on the CPU.
+    """
+    setting = run.setting
+    config = replace(CONFIGS[setting.scale], noise=WITHHELD)
+    key = digest([run.folder.name, asdict(config), IMAGES, VERSION])
+    folder = run.folder.with_name(f"lifting-{run.row.home}-seed{setting.seed}-{key}")
+
+    def poses() -> Skeletons:
+        images = setting.load(run.row.home, run.row.train_split)
+        with single_thread(setting.device):
+            return detections(run.network().to(setting.device), images, setting.device)
+
+    return _kept(folder, config, setting, poses)
+
+
+def _kept(
+    folder: Path, config: ComponentConfig, setting: Setting, poses: Callable[[], Skeletons]
+) -> ReconstructionNet:
     with kept(folder) as missing:
         if missing:
-            poses = training_poses(setting, domain)
-            save_weights(folder, fit_component(poses, config, setting.seed, setting.device))
+            save_weights(folder, fit_component(poses(), config, setting.seed, setting.device))
     return load_weights(folder, ReconstructionNet(width=config.width, dropout=config.dropout))
+
+
+def detections(network: nn.Module, dataset: PoseDataset, device: str = "cpu") -> Skeletons:
+    """True 3D poses with the 2D positions that a network detects, of `IMAGES` evenly spread."""
+    count = min(IMAGES, len(dataset))
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int))
+    keypoints, labels = predict(network, dataset, 1.0, device, chosen).keypoints_px, dataset.labels
+    assert keypoints is not None and labels.joints_mm is not None
+    return Skeletons(labels.joints_mm[chosen], keypoints, labels.intrinsics[chosen])
+
+
+@torch.no_grad()
+def lift_detected(network: ReconstructionNet, keypoints_px: Joints2D) -> Joints3D:
+    """Root-relative poses in mm from detected 2D positions alone."""
+    return reconstruct(network, keypoints_px, torch.zeros_like(keypoints_px[..., 0]))
 
 
 def fit_component(
     skeletons: Skeletons, config: ComponentConfig, seed: int = 0, device: str = "cpu"
 ) -> ReconstructionNet:
-    """Train the component on skeletons with Eq. 6, new noise in every step; it is left on `device`.
-
-    The result depends on the arguments alone.
-    """
+    """Train on skeletons with Eq. 6, new noise in every step; the result stays on `device`."""
     if not len(skeletons):
         raise InputError("skeletons: expected one or more, found none")
     batches = _batches(skeletons, config, Generator().manual_seed(seed), device)
@@ -147,16 +190,7 @@ def skeletons_from_poses(
     generator: Generator,
     cameras: CameraSpec = DOMAINS["studio"].cameras,
 ) -> Skeletons:
-    """Put each pose on the ground, turned any way, before a random camera of its own.
-
-    Args:
-        poses_mm: root-relative, y down, such as `datasets.mocap.load(folder).poses`.
-        generator: source of the turns and the cameras.
-        cameras: how far, how high and how long the cameras are.
-
-    Raises:
-        InputError: poses without the 17 joints of Human3.6M.
-    """
+    """Put each pose (y down) on the ground, turned any way, before a random camera of its own."""
     require_shape("poses_mm", poses_mm, len(H36M17), 3)
     poses = poses_mm - poses_mm[:, H36M17.root, None]
     codes = torch.zeros(len(poses), dtype=torch.int64)
@@ -175,14 +209,10 @@ def training_skeletons(
     """Skeletons of a domain's training people in its actions, before random cameras.
 
     Args:
-        count: number of poses.
         seed: of poses and cameras; the habits of the people are those of the images of this seed.
         domain: `studio`, `duo` or `wild`.
         split: `train`; in `studio` also `fit` (without the held-out S8) and `val` (S8 alone).
         motion: motion capture in place of the built-in poses; only training clips are used.
-
-    Raises:
-        InputError: an unknown domain, or one without such a split; unusable motion capture.
     """
     spec, stored, facts = _training_split(domain, split)
     draws = generator(seed, "skeletons", domain, split)
@@ -228,14 +258,9 @@ def fine_tune(
     seed: int = 0,
     device: str = "cpu",
 ) -> PoseEstimator:
-    """Train both parts jointly with Eq. 6, in place; needs images with 3D ground truth.
+    """Train both parts jointly with Eq. 6, in place, on augmented images with 3D ground truth.
 
-    Args:
-        dataset: training images, augmented as everywhere, drawn at random.
-        seed: of order, augmentation and dropout.
-
-    Returns:
-        The estimator in evaluation mode.
+    `seed` is that of order, augmentation and dropout.
     """
     if dataset.labels.joints_mm is None:
         raise InputError("dataset: expected joints_mm for joint fine-tuning, found none")

@@ -148,8 +148,8 @@ def fit_scale(
     Only images, intrinsics and mean limb lengths are used (and 2D annotation for depth-only
     networks): no 3D ground truth.
     """
-    spread = np.linspace(0, len(dataset) - 1, min(SCALE_IMAGES, len(dataset))).astype(int)
-    chosen = np.unique(spread)
+    count = min(SCALE_IMAGES, len(dataset))
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, count).astype(int))
     prediction = predict(network, dataset, unit_mm, device, chosen)
     assert prediction.keypoints_px is not None
     cameras = take(dataset.labels, chosen).intrinsics
@@ -158,14 +158,11 @@ def fit_scale(
 
 
 def lift(
-    keypoints_px: Joints2D,
-    relative_depth_mm: Depths,
-    intrinsics: Intrinsics,
-    limb_lengths_mm: Bones,
+    keypoints_px: Joints2D, depth_mm: Depths, intrinsics: Intrinsics, limb_lengths_mm: Bones
 ) -> Joints3D:
     """2D joints and root-relative depths to root-relative 3D joints, mm (third mode of [32])."""
-    root = root_depth(keypoints_px, relative_depth_mm, intrinsics, limb_lengths_mm)
-    joints = backproject(keypoints_px, root[:, None] + relative_depth_mm, intrinsics)
+    root = root_depth(keypoints_px, depth_mm, intrinsics, limb_lengths_mm)
+    joints = backproject(keypoints_px, root[:, None] + depth_mm, intrinsics)
     return joints - joints[:, H36M17.root, None]
 
 
@@ -215,8 +212,7 @@ def evaluate(
             "mpjpe_given_2d": metrics.mpjpe(given_2d, known.joints_mm),
         }
     # of the depths themselves: those of a pose, metres from the camera, are rounded
-    accuracy = ordinal_accuracy(depth, labels.relations, labels.annotated)
-    per_sample["ordinal_accuracy"] = accuracy
+    per_sample["ordinal_accuracy"] = ordinal_accuracy(depth, labels.relations, labels.annotated)
     distance = (points - labels.keypoints_px).norm(dim=-1).where(labels.visible, torch.nan)
     per_sample["keypoint_error"] = distance.nanmean(-1) * (100 / scale.image_size)
     tensors = {"joints_mm": pose, "keypoints_px": points, "depth": depth}

@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from ordlib import metrics
-from ordlib.experiments.detected import lift_detected
+from ordlib.experiments.components import lift_detected
 from ordlib.experiments.evaluation import Truth, measure, oracle_scale
 from ordlib.experiments.runs import Run
 from ordlib.networks import ReconstructionNet, reconstruct

@@ -46,11 +46,7 @@ ROLES: dict[str, Role] = {
 
 
 def data_folder(path: str | Path | None) -> str | None:
-    """Absolute name of a folder of data, the same from wherever it was named.
-
-    Raises:
-        InputError: there is no such folder, or neither data set nor motion capture in it.
-    """
+    """Absolute name of a folder with data sets or motion capture, wherever it was named from."""
     if not path:
         return None
     folder = str(Path(path).resolve())
@@ -177,14 +173,8 @@ def load(
 ) -> PoseDataset:
     """The split of the real data set of a role, whole; where there is none, of its stand-in.
 
-    Args:
-        domain: a name in `ROLES`.
-        split, scale, seed, device: see `synthetic.load`; of a real data set, the scale decides the
-            size of the crops.
-        data: folder of data sets and motion capture; None for stand-ins alone.
-
-    Raises:
-        InputError: unknown name, split or scale; files that cannot be used.
+    See `synthetic.load`; of a real data set, the scale decides the size of the crops. Raises
+    InputError for an unknown name, split or scale, and files that cannot be used.
     """
     size = get_scale(scale).image_size
     if domain not in real(data):

@@ -62,10 +62,8 @@ class Run:
     def budget(self) -> Budget:
         """Steps and optimiser of its training."""
         scale, setting = self.scale, self.setting
-        rates = (scale.optimizer, scale.learning_rate, scale.schedule)
-        return Budget(
-            self.row.steps(scale), *rates, precision=setting.precision, compile=setting.compile
-        )
+        rates = (self.row.steps(scale), scale.optimizer, scale.learning_rate, scale.schedule)
+        return Budget(*rates, precision=setting.precision, compile=setting.compile)
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -113,11 +111,8 @@ class Run:
     def predictions(self, domain: str | None = None) -> dict[str, Tensor]:
         """What it predicts on a domain's test images, by default on those of its home.
 
-        Returns:
-            `joints_mm`, `keypoints_px`, `depth`, and each metric with one value a sample.
-
-        Raises:
-            InputError: a domain that the row is not evaluated on, or a damaged file.
+        `joints_mm`, `keypoints_px`, `depth`, and each metric with one value a sample. Raises
+        InputError for a domain that the row is not evaluated on.
         """
         domain = domain or self.row.home
         if domain not in self.tests:
@@ -131,8 +126,7 @@ class Run:
     def truth(self, domain: str | None = None) -> Truth:
         """What is known of a domain's test images, by default of those of its home.
 
-        Raises:
-            InputError: a domain that the row is not evaluated on, or without 3D truth.
+        Raises InputError for a domain that the row is not evaluated on, or without 3D truth.
         """
         domain = domain or self.row.home
         if domain not in self.tests or not synthetic.DOMAINS[domain].metric:
@@ -149,9 +143,12 @@ class Run:
 
     def network(self) -> nn.Module:
         """The trained network, in evaluation mode on the CPU, in the layout of training."""
-        network = build(self.row.network, self.row.stacks, self.scale, self.setting.seed)
+        network = self._new()
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return load_weights(self.folder, network)
+
+    def _new(self) -> nn.Module:
+        return build(self.row.network, self.row.stacks, self.scale, self.setting.seed)
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
@@ -173,14 +170,10 @@ def _damaged(path: Path, error: Exception) -> InputError:
 
 
 def run(row: str | Row, setting: Setting) -> Run:
-    """A row's run: read if it is done, else trained and evaluated.
+    """The run of an id in `ROWS` or of a row of one's own: read if done, else trained.
 
-    Args:
-        row: an id in `ROWS`, or a row of one's own.
-
-    Raises:
-        InputError: an unknown row, unusable data, real data sets that the row would have to mix
-            with stand-ins, or a run's file that is damaged.
+    Raises InputError for an unknown row, unusable data, real data sets that the row would have to
+    mix with stand-ins, or a damaged file.
     """
     result = Run(get_row(row) if isinstance(row, str) else row, setting)
     roles.require(result.row, setting.data)
@@ -218,10 +211,9 @@ def _train(run: Run, fabric: Any) -> None:
 
 def warm(target: Run) -> nn.Module:
     """A run's network before its training, with the weights of the run that it begins with."""
-    network = build(target.row.network, target.row.stacks, target.scale, target.setting.seed)
+    network = target._new()
     if target.start:
-        begun = run(target.start.row, target.setting)
-        load_weights(begun.folder, network)
+        load_weights(run(target.start.row, target.setting).folder, network)
     return network
 
 
@@ -236,9 +228,8 @@ def _evaluate(run: Run) -> None:
         tensors = {k: v.contiguous() for k, v in (result.tensors | result.per_sample).items()}
         with replacing(run.folder / f"predictions-{domain}.safetensors") as temporary:
             save_file(tensors, temporary)
-        found = {name: float(values.nanmean()) for name, values in result.per_sample.items()}
-        found |= {"scale_mm": result.scale_mm, "oracle_scale_mm": result.oracle_scale_mm}
-        means[domain] = found
+        scales = {"scale_mm": result.scale_mm, "oracle_scale_mm": result.oracle_scale_mm}
+        means[domain] = {k: float(v.nanmean()) for k, v in result.per_sample.items()} | scales
     _write(run, "metrics.json", means)
 
 
@@ -250,12 +241,9 @@ def _write(run: Run, name: str, facts: dict[str, Any]) -> None:
 def train(rows: Sequence[str], settings: Iterable[Setting], jobs: int | None = None) -> None:
     """Train what is not done yet, on a CPU one thread a network and as many as there are cores.
 
-    What a row begins with is trained before it. Progress bars are shown on a terminal only.
-
-    Args:
-        settings: such as `setting.seeds()`; of one scale and device.
-        jobs: networks side by side; default the number of cores on a CPU, one on a GPU. Under
-            `torchrun` all processes train the same one.
+    `jobs` networks are trained side by side; on a GPU one by default. What a row begins with is
+    trained before it. Under `torchrun` all processes train the same one. The settings, such as
+    `setting.seeds()`, are of one scale and device.
     """
     settings = list(dict.fromkeys(settings))
     specs = [get_row(row) for row in dict.fromkeys(rows)]

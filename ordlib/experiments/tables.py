@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from ordlib.experiments import intervals, published
-from ordlib.experiments.components import component
-from ordlib.experiments.detected import lifter
+from ordlib.experiments.components import component, lifter
 from ordlib.experiments.evaluation import Truth, measure
 from ordlib.experiments.intervals import Formula, Interval
 from ordlib.experiments.methods import Method, calibrated, given_truth, poses, sources
