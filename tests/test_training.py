@@ -1,18 +1,23 @@
-"""The training loop: determinism, checkpoints, and a real kill."""
+"""The training loop: determinism, checkpoints, a real kill, and compiled networks."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from ordlib.batches import ahead
 from ordlib.data import PoseBatch
 from ordlib.errors import InputError
 from ordlib.training import Budget, fit, learning_rate_factor, load_weights, save_weights
@@ -48,26 +53,38 @@ def batch_at(step: int) -> PoseBatch:
     return PoseBatch(images, target, visible, None, None, None, torch.eye(3).expand(4, 3, 3), {})
 
 
+def error(network: nn.Module, batch: PoseBatch) -> dict[str, torch.Tensor]:
+    return {"error": (network(batch.images).float() - batch.keypoints_px[..., 0]).square().mean()}
+
+
+def interrupt(folder: Path, moment: int, budget: Budget) -> None:
+    """Train until a step, with a checkpoint after each."""
+
+    def stop(step: int) -> PoseBatch:
+        if step == moment:
+            raise KeyboardInterrupt
+        return batch_at(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(small_network(), stop, error, replace(budget, checkpoint_seconds=0.0), folder)
+    assert (folder / "checkpoint.safetensors").exists()
+
+
 def train_small(
     folder: Path,
     steps: int = 30,
     pause: float = 0.0,
     checkpoint_seconds: float = 1e9,
     optimizer: str = "adam",
-    precision: str = "32-true",
+    **options: Any,
 ) -> nn.Module:
-    def loss(network: nn.Module, batch: PoseBatch) -> dict[str, torch.Tensor]:
+    def batch(step: int) -> PoseBatch:
         time.sleep(pause)
-        return {
-            "error": (network(batch.images).float() - batch.keypoints_px[..., 0]).square().mean()
-        }
+        return batch_at(step)
 
-    config = Budget(
-        *(steps, optimizer, 1e-2, "cosine"),
-        precision=precision,
-        checkpoint_seconds=checkpoint_seconds,
-    )
-    return fit(small_network(), batch_at, loss, config, folder)
+    options["checkpoint_seconds"] = checkpoint_seconds
+    budget = Budget(steps, optimizer, 1e-2, "cosine", **options)
+    return fit(small_network(), batch, error, budget, folder)
 
 
 def assert_same_weights(first: nn.Module, second: nn.Module) -> None:
@@ -91,21 +108,7 @@ def test_training_lowers_the_loss_and_is_deterministic(tmp_path: Path, optimizer
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 def test_going_on_from_a_checkpoint_changes_nothing(tmp_path: Path, optimizer: str) -> None:
     whole = train_small(tmp_path / "whole", optimizer=optimizer)
-
-    def stop(step: int) -> PoseBatch:
-        if step == 17:
-            raise KeyboardInterrupt
-        return batch_at(step)
-
-    def loss(network: nn.Module, batch: PoseBatch) -> dict[str, torch.Tensor]:
-        return {
-            "error": (network(batch.images).float() - batch.keypoints_px[..., 0]).square().mean()
-        }
-
-    config = Budget(30, optimizer, 1e-2, "cosine", checkpoint_seconds=0.0)
-    with pytest.raises(KeyboardInterrupt):
-        fit(small_network(), stop, loss, config, tmp_path / "parts")
-    assert (tmp_path / "parts" / "checkpoint.safetensors").exists()
+    interrupt(tmp_path / "parts", 17, Budget(30, optimizer, 1e-2, "cosine"))
     parts = train_small(tmp_path / "parts", optimizer=optimizer)
     assert_same_weights(whole, parts)
     same = [(tmp_path / name / "log.csv").read_text() for name in ("whole", "parts")]
@@ -174,35 +177,25 @@ def test_bad_settings_and_files(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
-    def loss(network: nn.Module, batch: PoseBatch) -> dict[str, torch.Tensor]:
-        return {"error": network(batch.images).square().mean()}
-
-    def stop(step: int) -> PoseBatch:
-        if step == 3:
-            raise KeyboardInterrupt
-        return batch_at(step)
-
-    config = Budget(5, checkpoint_seconds=0.0)
-    with pytest.raises(KeyboardInterrupt):
-        fit(small_network(), stop, loss, config, tmp_path / "mine")
+    interrupt(tmp_path / "mine", 3, Budget(5))
     (tmp_path / "mine").rename(tmp_path / "yours")
     with pytest.raises(InputError, match="a file of 'mine' in place of 'yours'"):
-        fit(small_network(), batch_at, loss, config, tmp_path / "yours")
+        train_small(tmp_path / "yours")
 
 
-def test_a_loss_that_is_not_finite_never_reaches_a_checkpoint(tmp_path: Path) -> None:
-    def loss(network: nn.Module, batch: PoseBatch) -> dict[str, torch.Tensor]:
-        calls.append(None)
-        return {
-            "error": network(batch.images).square().mean()
-            * (float("nan") if len(calls) == 4 else 1.0)
-        }
+@pytest.mark.parametrize("moment", [0, 3])
+def test_a_loss_that_is_not_finite_never_reaches_a_checkpoint(tmp_path: Path, moment: int) -> None:
+    def broken(step: int) -> PoseBatch:
+        batch = batch_at(step)
+        points = batch.keypoints_px
+        return replace(batch, keypoints_px=points * torch.nan) if step == moment else batch
 
-    calls: list[None] = []
     config = Budget(1000, checkpoint_seconds=0.0)
-    with pytest.raises(InputError, match="loss error is not finite at step 3"):
-        fit(small_network(), batch_at, loss, config, tmp_path)
-    tensors = load_file(tmp_path / "checkpoint.safetensors")
+    with pytest.raises(InputError, match=f"loss error is not finite at step {moment}"):
+        fit(small_network(), broken, error, config, tmp_path)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    tensors = load_file(checkpoint) if moment else {}
+    assert checkpoint.exists() == bool(moment)
     assert all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point())
 
 
@@ -211,14 +204,6 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(content)
     with pytest.raises(InputError, match=r"checkpoint\.safetensors: expected a checkpoint"):
         train_small(tmp_path)
-
-
-def test_a_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
-    def loss(network: nn.Module, batch: PoseBatch) -> dict[str, torch.Tensor]:
-        return {"error": network(batch.images).mean() * float("nan")}
-
-    with pytest.raises(InputError, match="loss error is not finite at step 0"):
-        fit(small_network(), batch_at, loss, Budget(5), tmp_path / "run")
 
 
 def test_a_full_disk_is_one_message_and_leaves_nothing(tmp_path: Path) -> None:
@@ -240,3 +225,59 @@ except InputError as error:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "weights.safetensors: could not be written: " in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+# PyTorch's compiler imports parts of PyTorch that are on their way out
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize(("precision", "tolerance"), [("32-true", 1e-4), ("bf16-mixed", 0.05)])
+def test_compilation_changes_losses_by_rounding(
+    tmp_path: Path, precision: str, tolerance: float
+) -> None:
+    folders = [tmp_path / "usual", tmp_path / "compiled"]
+    for folder in folders:
+        train_small(folder, precision=precision, compile=folder.name == "compiled")
+    logs = [pd.read_csv(folder / "log.csv") for folder in folders]
+    pd.testing.assert_frame_equal(*logs, check_exact=False, rtol=tolerance)
+    # weights keep their names, so that they load without a compiler
+    load_weights(folders[1], small_network())
+
+
+# Batches of coming steps
+
+
+@pytest.mark.parametrize("threads", [0, 1, 4])
+@pytest.mark.parametrize("first", [0, 7])
+def test_every_step_is_made_once_from_where_training_goes_on(threads: int, first: int) -> None:
+    made: list[int] = []
+
+    def make(step: int) -> int:
+        made.append(step)
+        return step**2
+
+    with ahead(make, 20, threads) as take:
+        assert [take(step) for step in range(first, 20)] == [s**2 for s in range(first, 20)]
+    assert sorted(made) == list(range(first, 20))
+
+
+def test_coming_steps_are_made_at_once() -> None:
+    together = threading.Barrier(3, timeout=60)
+
+    def make(step: int) -> int:
+        together.wait()  # fails unless three steps are under way
+        return step
+
+    with ahead(make, 3, 3) as take:
+        assert [take(step) for step in range(3)] == [0, 1, 2]
+
+
+def test_an_error_is_raised_at_its_step() -> None:
+    def make(step: int) -> int:
+        if step == 2:
+            raise ValueError("broken image")
+        return step
+
+    with ahead(make, 5, 4) as take:
+        assert [take(0), take(1)] == [0, 1]
+        with pytest.raises(ValueError, match="broken image"):
+            take(2)
