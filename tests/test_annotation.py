@@ -29,7 +29,6 @@ from ordlib.annotation import (
 from ordlib.annotation.prior import Belief, truncated_normal
 from ordlib.errors import InputError
 from ordlib.relations import relations_from_depth
-from ordlib.skeleton import H36M17, LSP14, LSP14_IN_H36M17
 
 NAMES = tuple(STRATEGIES)
 
@@ -59,13 +58,9 @@ def test_consistent_answers_give_exactly_the_true_ordering(name):
     assert torch.equal(result.ranks, ranks)
     assert torch.equal(result.relations, relations_from_depth(ranks * 1000.0))
     assert (result.questions >= 13).all() and (result.questions <= 91).all()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_exact_threshold_and_equal_depths(name):
-    depth = torch.tensor([[0.0] * 14, [100.0 * k for k in range(14)], [0.0, 99.0] * 7])
-    result = ordered(depth, name)
-    assert result.ranks.tolist() == [[0] * 14, list(range(14)), [0] * 14]
+    at_threshold = torch.tensor([[0.0] * 14, [100.0 * k for k in range(14)], [0.0, 99.0] * 7])
+    expected = [[0] * 14, list(range(14)), [0] * 14]
+    assert ordered(at_threshold, name).ranks.tolist() == expected
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "all"])
@@ -176,12 +171,10 @@ def test_counts_of_textbook_cases():
         assert 13 <= found.questions <= bound
 
 
-def test_answers_may_be_any_number_of_the_three():
-    found = order_joints(lambda i, j: np.int8(1) if i < j else -1.0, 3)
-    assert found.groups == ((0,), (1,), (2,))
+def test_answers_of_other_types_and_errors_of_the_annotator():
+    mixed = order_joints(lambda i, j: np.int8(1) if i < j else -1.0, 3)
+    assert mixed.groups == ((0,), (1,), (2,))
 
-
-def test_an_error_of_the_annotator_is_passed_on():
     def leaves(first, second):
         raise EOFError("no more answers")
 
@@ -346,6 +339,9 @@ class TestConsensus:
         asked = (~torch.eye(5, dtype=torch.bool)).expand_as(said)
         again = consensus_ranks(said, asked, torch.ones(len(truth), 5, dtype=torch.bool))
         assert torch.equal(again, truth)
+        # two of three annotators are the majority
+        several = torch.stack([said, said, -said]), asked.expand(3, *said.shape)
+        assert torch.equal(consensus_ranks(*several, truth >= 0), truth)
 
     def test_cuts_are_the_best_along_the_line(self):
         generator = torch.Generator().manual_seed(1)
@@ -362,19 +358,13 @@ class TestConsensus:
                 other[line] = torch.tensor([0, *np.cumsum(cuts)])
                 assert mine <= self.disagreements(other.tolist(), said, known)
 
-    def test_majority_of_annotators(self):
-        ranks = torch.tensor([[0, 1, 1, 2]])
-        said = relations_from_depth(ranks.float(), tie_mm=0.0)
-        asked = (~torch.eye(4, dtype=torch.bool)).expand(3, 1, 4, 4)
-        answers = torch.stack([said, said, -said])
-        present = torch.ones(1, 4, dtype=torch.bool)
-        assert torch.equal(consensus_ranks(answers, asked, present), ranks)
-
 
 class TestAnnotator:
-    def test_limit_is_the_true_relation(self):
+    def test_limit_is_the_true_relation_and_errors_are_repeatable(self):
         depth = 300 * torch.randn(50, 14, generator=torch.Generator().manual_seed(0))
         assert torch.equal(PERFECT.answers(depth), relations_from_depth(depth))
+        first, second = (PERSON.answers(depth, torch.Generator().manual_seed(1)) for _ in "ab")
+        assert torch.equal(first, second) and torch.equal(first, -first.mT)
 
     def test_shares_follow_the_model(self):
         person = SimulatedAnnotator(noise_mm=40.0, noise_share=0.15)
@@ -406,13 +396,6 @@ class TestAnnotator:
         seen, covered = unsure.answers(depth, draws), unsure.answers(depth, draws, hidden)
         assert (covered != 0).float().mean() > 3 * (seen != 0).float().mean()
 
-    def test_antisymmetric_and_repeatable(self):
-        depth = 300 * torch.randn(50, 14, generator=torch.Generator().manual_seed(0))
-        first, second = (PERSON.answers(depth, torch.Generator().manual_seed(1)) for _ in "ab")
-        torch.manual_seed(99)
-        assert torch.equal(first, second)
-        assert torch.equal(first, -first.mT)
-
 
 class TestPrior:
     def test_truncated_normal_equals_scipy(self):
@@ -425,11 +408,9 @@ class TestPrior:
         assert usable.sum() > 150
         for mine, theirs in zip(found, (expected.mean(), expected.var()), strict=True):
             np.testing.assert_allclose(mine.numpy()[usable], theirs[usable], rtol=1e-4, atol=1e-3)
-
-    def test_truncated_normal_in_the_far_tail(self):
-        ends = [torch.tensor([x], dtype=torch.float64) for x in (1e5, 1.0, -100.0, 100.0)]
-        mean, variance = truncated_normal(*ends)
-        assert -100 <= mean <= 100.001 and 0 < variance <= 1
+        tail = [torch.tensor([x], dtype=torch.float64) for x in (1e5, 1.0, -100.0, 100.0)]
+        far, small = truncated_normal(*tail)
+        assert -100 <= far <= 100.001 and 0 < small <= 1
 
     def test_answers_are_learned_from(self):
         """After the answers the belief is near the mean and covariance of poses that fit them."""
@@ -492,9 +473,3 @@ class TestGroups:
         assert clock.seconds(torch.tensor([1])) == pytest.approx(7.0)
         other = Fraction(175 - 7, 49)
         assert clock.seconds(torch.tensor([50, 3])) == pytest.approx(float(175 + 7 + 2 * other))
-
-
-def test_joints_of_lsp_in_human36m():
-    names = [H36M17.joints[j] for j in LSP14_IN_H36M17]
-    expected = [n.replace("neck", "thorax") for n in LSP14.joints]
-    assert names == expected

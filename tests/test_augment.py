@@ -1,6 +1,7 @@
 """Augmentation keeps images, keypoints, 3D joints, relations and intrinsics consistent."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -82,18 +83,13 @@ def test_a_bright_spot_moves_with_its_keypoint(height: int, width: int) -> None:
     spots = centre + (torch.rand(8, 2, generator=generator) - 0.5) * 20
     squared = (xs - spots[:, 0, None, None]) ** 2 + (ys - spots[:, 1, None, None]) ** 2
     image = (250 * torch.exp(-squared / 8)).round().to(torch.uint8)
-    batch = PoseBatch(
-        image[:, None].expand(-1, 3, -1, -1).contiguous(),
-        spots[:, None].expand(-1, 17, -1).contiguous(),
-        *(batch.visible, None, None, None, batch.intrinsics, {}),
-    )
+    images, points = image[:, None].repeat(1, 3, 1, 1), spots[:, None].repeat(1, 17, 1)
+    batch = replace(batch, images=images, keypoints_px=points, joints_mm=None)
     angle = torch.linspace(-0.5, 0.5, 8)
     changed = rotate_and_scale(batch, angle, torch.linspace(0.8, 1.25, 8))
     weight = changed.images[:, 0].float() * (changed.images[:, 0] > 20)
     total = weight.sum((1, 2))
-    found = torch.stack(
-        ((weight * xs).sum((1, 2)) / total, (weight * ys).sum((1, 2)) / total), dim=-1
-    )
+    found = torch.stack([(weight * at).sum((1, 2)) / total for at in (xs, ys)], -1)
     torch.testing.assert_close(found, changed.keypoints_px[:, 0], atol=0.15, rtol=0)
 
 
@@ -101,9 +97,7 @@ def test_rotation_turns_clockwise_on_the_screen() -> None:
     batch = make_batch(1, 64, 64)
     point = torch.full((1, 17, 2), 32.0)
     point[..., 0] = 42.0
-    batch = PoseBatch(
-        batch.images, point, batch.visible, None, None, None, batch.intrinsics, batch.meta
-    )
+    batch = replace(batch, keypoints_px=point)
     turned = rotate_and_scale(batch, torch.tensor([math.pi / 2]), torch.ones(1))
     torch.testing.assert_close(turned.keypoints_px[0, 0], torch.tensor([32.0, 42.0]))
 
@@ -122,15 +116,5 @@ def test_ranges_are_the_papers_and_randomness_is_the_generators() -> None:
 
 def test_a_batch_without_depth_stays_without() -> None:
     batch = make_batch()
-    bare = PoseBatch(
-        batch.images,
-        batch.keypoints_px,
-        batch.visible,
-        None,
-        batch.relations,
-        batch.annotated,
-        batch.intrinsics,
-        batch.meta,
-    )
-    changed = augment(bare, torch.Generator().manual_seed(0))
+    changed = augment(replace(batch, joints_mm=None), torch.Generator().manual_seed(0))
     assert changed.joints_mm is None and changed.relations is not None

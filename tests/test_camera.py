@@ -186,34 +186,18 @@ POINTS, DEPTH = torch.zeros(2, 17, 2), torch.zeros(2, 17)
 @pytest.mark.parametrize(
     ("function", "arguments", "message"),
     [
-        (
-            camera.project,
-            (-torch.ones(1, 3), EYE[0]),
-            r"joints_mm: expected depths.*found -1",
-        ),
+        (camera.project, (-torch.ones(1, 3), EYE[0]), r"joints_mm: expected depths.*found -1"),
         (camera.project, (torch.ones(2, 5, 3), EYE[0]), r"intrinsics: expected shape"),
         (camera.project, (torch.ones(5, 2), EYE[0]), "joints_mm: expected shape"),
         (camera.backproject, (POINTS, DEPTH + torch.nan, EYE), "depth_mm: expected depths.*finite"),
         (camera.backproject, (POINTS, DEPTH[:1], EYE), "depth_mm: expected shape"),
-        (
-            camera.crop_intrinsics,
-            (EYE, POINTS[:, 0], torch.zeros(2), 64),
-            "side_px: expected pos",
-        ),
+        (camera.crop_intrinsics, (EYE, POINTS[:, 0], LIMB[:2] * 0, 64), "side_px: expected pos"),
         (camera.pose_box, (POINTS + torch.inf,), "keypoints_px: expected finite values"),
-        (
-            camera.root_depth,
-            (POINTS, DEPTH, EYE, torch.ones(17)),
-            "limb_lengths_mm: expected shape",
-        ),
+        (camera.root_depth, (POINTS, DEPTH, EYE, LIMB[1:]), "limb_lengths_mm: expected shape"),
         (camera.root_depth, (POINTS[:, :16], DEPTH, EYE, LIMB), "keypoints_px: expected shape"),
         (camera.root_depth, (POINTS, DEPTH[:1], EYE, LIMB), "relative_depth: expected shape"),
         (camera.root_depth, (POINTS, DEPTH, EYE[:1], LIMB), "intrinsics: expected shape"),
-        (
-            camera.root_depth,
-            (POINTS + torch.inf, DEPTH, EYE, LIMB),
-            "keypoints_px: expected finite",
-        ),
+        (camera.root_depth, (POINTS / 0, DEPTH, EYE, LIMB), "keypoints_px: expected finite"),
         (camera.depth_scale, (POINTS, DEPTH, EYE, LIMB), "ordinal_depth: expected depths that dif"),
         (camera.weak_perspective, (POINTS, DEPTH[:1], LIMB), "relative_depth_mm: expected shape"),
     ],

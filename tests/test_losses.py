@@ -3,6 +3,7 @@
 import math
 from functools import partial
 from inspect import unwrap
+from itertools import combinations
 
 import pytest
 import torch
@@ -32,14 +33,11 @@ def random_pairs(generator, batch=5, joints=7):
 def loop_ranking(depth, relations, annotated):
     total = 0.0
     for z, r, known in zip(depth, relations, annotated, strict=True):
-        for i in range(len(z)):
-            for j in range(i + 1, len(z)):
-                if known[i][j]:
-                    difference = z[i] - z[j]
-                    if r[i][j] == 0:
-                        total += difference**2
-                    else:
-                        total += math.log1p(math.exp(r[i][j] * difference))
+        for i, j in combinations(range(len(z)), 2):
+            if known[i][j]:
+                difference = z[i] - z[j]
+                ordered = math.log1p(math.exp(r[i][j] * difference))
+                total += ordered if r[i][j] else difference**2
     return total / len(depth)
 
 

@@ -63,12 +63,6 @@ def test_error_of_a_similar_pose_is_zero(poses):
     assert metrics.reconstruction_error(similar, target).max() < 0.01
 
 
-def test_mirrored_pose_is_not_reflected(poses):
-    target = poses[1]
-    mirrored = target * torch.tensor([-1.0, 1.0, 1.0])
-    assert metrics.reconstruction_error(mirrored, target).min() > 50
-
-
 def test_error_is_never_above_that_of_random_similarities(poses):
     pred, target = poses
     best = (metrics.align_similarity(pred, target) - target).square().sum((1, 2))
@@ -135,13 +129,7 @@ def test_pck_and_auc_equal_loops_and_do_not_depend_on_the_order(poses):
         np.testing.assert_allclose(found, (distance < 100).mean(1))
         auc = np.mean([(distance < edge).mean(1) for edge in range(0, 151, 5)], axis=0)
         np.testing.assert_allclose(metrics.auc3d(*pair, skeleton=order), auc)
-
-
-def test_perfect_scores(poses):
-    assert metrics.pck3d(poses[1], poses[1]).tolist() == [1.0] * 6
-    torch.testing.assert_close(
-        metrics.auc3d(poses[1], poses[1]), torch.full((6,), 30 / 31).double()
-    )
+    assert metrics.auc3d(target, target).tolist() == pytest.approx([30 / 31] * 6)
 
 
 def test_image_and_depth_errors():

@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from ordlib.errors import InputError
-from ordlib.skeleton import H36M17, HUMANEVA15, LSP14, MPI3DHP17, MPII16, Skeleton, convert
+from ordlib.skeleton import (
+    H36M17,
+    HUMANEVA15,
+    LSP14,
+    LSP14_IN_H36M17,
+    MPI3DHP17,
+    MPII16,
+    Skeleton,
+    convert,
+)
 
 ALL = [H36M17, LSP14, MPII16, HUMANEVA15, MPI3DHP17]
 each = pytest.mark.parametrize("skeleton", ALL, ids=lambda skeleton: skeleton.name)
@@ -45,6 +54,11 @@ def test_human36m_to_mpi_inf_3dhp_is_the_published_permutation():
     order = torch.arange(17.0)[:, None]
     expected = [10, 8, 14, 15, 16, 11, 12, 13, 1, 2, 3, 4, 5, 6, 0, 7, 9]
     assert convert(order, H36M17, MPI3DHP17)[:, 0].tolist() == expected
+
+
+def test_joints_of_lsp_in_human36m():
+    names = [H36M17.joints[joint] for joint in LSP14_IN_H36M17]
+    assert names == [name.replace("neck", "thorax") for name in LSP14.joints]
 
 
 def test_there_and_back_is_the_identity():

@@ -75,12 +75,6 @@ def test_half_precision_is_summed_in_single(scores, dtype):
     assert half.grad.dtype == dtype
 
 
-def test_sums_to_one(scores):
-    p_xy, p_z = marginals(scores)
-    torch.testing.assert_close(p_xy.sum((2, 3)), torch.ones(2, 3).double())
-    torch.testing.assert_close(p_z.sum(2), torch.ones(2, 3).double())
-
-
 def test_scores_are_left_alone_and_nothing_is_kept_without_gradient(scores):
     before = scores.clone()
     with torch.no_grad():
@@ -89,14 +83,11 @@ def test_scores_are_left_alone_and_nothing_is_kept_without_gradient(scores):
     assert torch.equal(before, scores)
 
 
-def test_bin_centres():
-    assert bin_centres_mm(4).tolist() == [-750, -250, 250, 750]
-    assert bin_centres_mm(64).diff().tolist() == [31.25] * 63
-
-
-def test_expected_depth():
+def test_bin_centres_and_expected_depth():
     p_z = torch.tensor([[[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]])
+    assert bin_centres_mm(4).tolist() == [-750, -250, 250, 750]
     assert expected_depth(p_z, bin_centres_mm(4)).tolist() == [[-500.0, 750.0]]
+    assert bin_centres_mm(64).diff().tolist() == [31.25] * 63
 
 
 def loop_decode(heatmap):
@@ -133,9 +124,6 @@ def test_decode_finds_pixel_centres_and_ignores_a_second_mode():
     both = 0.7 * maps + 0.3 * maps.flip(1)
     torch.testing.assert_close(decode_xy(maps), points, atol=1e-3, rtol=0)
     torch.testing.assert_close(decode_xy(both), points, atol=1e-2, rtol=0)
-
-
-def test_decode_of_an_empty_map_is_finite():
     assert decode_xy(torch.zeros(1, 1, 3, 4)).isfinite().all()
 
 
