@@ -31,23 +31,18 @@ from ordlib.errors import InputError
 SCRIPT = Path(__file__).with_name("train_together.py")
 
 
-def torchrun(*command: str) -> subprocess.CompletedProcess:
+def torchrun(*command: str | Path) -> subprocess.CompletedProcess:
     """Run a Python command in two processes on this machine's CPU."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = (*launcher, "--nproc-per-node", "2", *command)
+    command = (*launcher, "--nproc-per-node", "2", *map(str, command))
     return subprocess.run(command, capture_output=True, text=True, timeout=900)
-
-
-def together(folder: Path, task: str) -> subprocess.CompletedProcess:
-    """Run a task of the script in two processes."""
-    return torchrun(str(SCRIPT), str(folder), task)
 
 
 @pytest.fixture(scope="module")
 def shared_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of three networks, each trained by two processes."""
     folder = tmp_path_factory.mktemp("together")
-    done = together(folder, "three networks")
+    done = torchrun(SCRIPT, folder, "three networks")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -79,19 +74,19 @@ def test_a_killed_process_ends_all_and_the_next_start_goes_on(
     shared_run: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "depth"
-    assert together(folder, "dies").returncode != 0
+    assert torchrun(SCRIPT, folder, "dies").returncode != 0
     with safe_open(folder / "checkpoint.safetensors", framework="pt") as file:
         assert file.metadata()["step"] == "11"
     assert not (folder / "weights.safetensors").exists()
-    done = together(folder, "goes on")
+    done = torchrun(SCRIPT, folder, "goes on")
     assert done.returncode == 0, done.stderr
     for name in ("log.csv", "weights.safetensors"):
         assert (folder / name).read_bytes() == (shared_run / "depth" / name).read_bytes()
 
 
 def test_machines_without_a_common_folder_are_told(tmp_path: Path) -> None:
-    together(tmp_path / "0", "dies")
-    done = together(tmp_path, "folders apart")
+    torchrun(SCRIPT, tmp_path / "0", "dies")
+    done = torchrun(SCRIPT, tmp_path, "folders apart")
     assert done.returncode != 0
     assert "expected step 11, which the first process found there, found step 0" in done.stderr
 

