@@ -21,11 +21,6 @@ def test_many_samples_give_the_normal_approximation() -> None:
     assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.1 * half)
 
 
-def test_a_skewed_mean_reaches_farther_up_than_down() -> None:
-    mean, low, high = intervals.mean(np.random.default_rng(1).lognormal(0, 1.5, (1, 40)))
-    assert high - mean > 1.05 * (mean - low)
-
-
 def test_few_samples_agree_with_a_loop() -> None:
     values, rng = gamma(2, 1, 60), np.random.default_rng(99)
     loop = [rng.choice(values[0], values.shape[1]).mean() for _ in range(6000)]
@@ -51,13 +46,6 @@ def test_equal_values_have_an_interval_without_width(value, seeds, samples) -> N
     assert interval == pytest.approx((value, value, value), rel=1e-9, abs=1e-9)
 
 
-def test_intervals_are_the_same_every_time() -> None:
-    values = gamma(4, 2, 300)
-    first = intervals.mean(values)
-    np.random.seed(1)
-    assert intervals.mean(values.copy()) == first
-
-
 def test_samples_without_a_value_are_left_out() -> None:
     values = gamma(6, 1, 400)
     holes = values.copy()
@@ -74,17 +62,6 @@ def test_samples_without_a_value_are_left_out() -> None:
     assert np.isnan(intervals.ratio(nothing, np.ones((2, 5)))).all()
 
 
-def test_a_paired_ratio_is_narrower_than_an_unpaired_one() -> None:
-    rng = np.random.default_rng(7)
-    under = rng.normal(100, 30, (1, 1000))
-    over = 1.1 * under + rng.normal(0, 3, under.shape)
-    ratio, low, high = intervals.ratio(over, under)
-    same, wide_low, wide_high = intervals.ratio(over, rng.permutation(under, axis=1))
-    assert ratio == pytest.approx(same) == pytest.approx(1.1, abs=0.01)
-    assert (high - low) < 0.3 * (wide_high - wide_low)
-    assert intervals.ratio(under, under) == (1.0, 1.0, 1.0)
-
-
 def test_a_ratio_follows_the_delta_method() -> None:
     rng = np.random.default_rng(9)
     over, under = rng.normal(120, 20, (1, 2500)), rng.normal(100, 20, (1, 2500))
@@ -92,6 +69,9 @@ def test_a_ratio_follows_the_delta_method() -> None:
     relative = over / over.mean() - under / under.mean()
     half = 1.959964 * ratio * relative.std(ddof=1) / np.sqrt(over.size)
     assert (low, high) == pytest.approx((ratio - half, ratio + half), abs=0.1 * half)
+    np.random.seed(1)
+    assert intervals.ratio(over, under) == (ratio, low, high)  # the same draws every time
+    assert intervals.ratio(under, under) == (1.0, 1.0, 1.0)
 
 
 def test_a_difference_is_that_of_the_paired_differences() -> None:

@@ -112,7 +112,6 @@ def test_methods_are_trained_rows_and_printed_ones(number: int) -> None:
         assert table.rivals
     headings = [h for h in table.columns if h not in BESIDE and h in paper]
     assert headings == list(paper.select_dtypes("number"))
-    assert set(tables.COLUMNS) >= {"published", "reproduced"}
 
 
 def test_each_method_learns_what_its_paper_says() -> None:
@@ -291,13 +290,6 @@ def test_methods_beside_the_table_are_measured_like_those_in_it() -> None:
     assert np.array_equal(results.measured(plain)["mpjpe"], results.values[2, ORDINAL, "mpjpe"])
 
 
-def test_spread_of_compressed_depths() -> None:
-    known = truth_for(2)
-    found = given_truth(made_run(STUDIO, known, 0.0, 0.5), "studio", known)
-    for name, factor in (("depth_square", 0.25), ("depth_product", 0.5)):
-        torch.testing.assert_close(found[name], factor * found["true_square"], rtol=1e-3, atol=1.0)
-
-
 def test_given_the_truth_only_the_other_error_is_left() -> None:
     known = truth_for(2)
     run = made_run(STUDIO, known, 3.0, 0.5)
@@ -305,6 +297,9 @@ def test_given_the_truth_only_the_other_error_is_left() -> None:
     floor = metrics.mpjpe(known.lifted(known.keypoints_px, known.depth_mm), known.joints_mm).mean()
     for name in ("mpjpe_given_2d", "mpjpe_given_depth"):
         assert floor < found[name].mean() < run.predictions()["mpjpe"].mean()
+    found = given_truth(made_run(STUDIO, known, 0.0, 0.5), "studio", known)
+    for name, factor in (("depth_square", 0.25), ("depth_product", 0.5)):
+        torch.testing.assert_close(found[name], factor * found["true_square"], rtol=1e-3, atol=1.0)
 
 
 @pytest.mark.parametrize(

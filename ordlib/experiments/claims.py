@@ -189,15 +189,10 @@ CLAIMS: tuple[Claim, ...] = (
 
 
 def judge(values: Values) -> pd.DataFrame:
-    """Every claim with its published and its reproduced number and a verdict.
+    """Every claim with its published and its reproduced number (`collect`) and a verdict.
 
-    Args:
-        values: see `collect`. Claims about tables that are not there are undecided.
-
-    Returns:
-        Columns `id`, `place`, `claim`, `number` (what the numbers are), `published`, `bound` (with
-        its side), `reproduced`, `ci_low`, `ci_high`, `verdict` and `note`: what may be the reason,
-        empty unless the verdict is `not reproduced`.
+    Claims about tables that are not there are undecided; `note` is what may be the reason, empty
+    unless the verdict is `not reproduced`.
     """
     missing = defaultdict(lambda: np.full((1, 1), np.nan), values)
     judged = weigh([claim.test for claim in CLAIMS], missing)
@@ -213,12 +208,7 @@ COLOURS = dict(zip(VERDICTS, ("#d9f0d3", "#fddbc7", "#eeeeee"), strict=True))
 
 
 def readable(judged: pd.DataFrame) -> pd.DataFrame:
-    """Judged claims for a reader, with each interval in one text.
-
-    Returns:
-        Columns `place`, `claim`, `number`, `published`, `claimed`, `reproduced` and `verdict`, all
-        of them texts.
-    """
+    """Judged claims for a reader: all columns are texts, with each interval in one."""
     lines = []
     for line in judged.itertuples(index=False):
         side, bound = line.bound.replace("<=", "≤").replace(">=", "≥").split()
@@ -242,9 +232,6 @@ def collect(setting: Setting) -> dict[Key, np.ndarray]:
     """What the claims are judged by, for all seeds of a setting; what is missing is trained.
 
     With real data, Section 4.1 is left out: its answers are simulated on stand-ins.
-
-    Raises:
-        InputError: see `experiments.run`; a test set of a table that is missing.
     """
     found = {k: v for number in TABLES for k, v in Results.of(number, setting).values.items()}
     if not setting.real:

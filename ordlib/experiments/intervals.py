@@ -5,7 +5,7 @@ compared: rows of a table share their test images, so ratios and differences are
 (`scipy.stats.bootstrap` does not resample two levels jointly.)
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -24,22 +24,15 @@ Formula = Callable[[Mapping[Any, Any]], Any]
 """From the mean of each of some values to one number."""
 
 
-class _Lazily(Mapping[Any, Any]):
+class _Lazily(dict[Any, Any]):
     """A statistic of each of some values, computed when it is asked for."""
 
     def __init__(self, statistic: Callable[[np.ndarray], Any], values: Values) -> None:
-        self._statistic, self._values, self._done = statistic, values, dict[Any, Any]()
+        self._statistic, self._values = statistic, values
 
-    def __getitem__(self, key: Any) -> Any:
-        if key not in self._done:
-            self._done[key] = self._statistic(self._values[key])
-        return self._done[key]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
+    def __missing__(self, key: Any) -> Any:
+        self[key] = self._statistic(self._values[key])
+        return self[key]
 
 
 @lru_cache(maxsize=2)

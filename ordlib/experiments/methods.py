@@ -5,6 +5,7 @@ one row and the depths of the other tell the two apart.
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from scipy.optimize import minimize_scalar
@@ -31,12 +32,7 @@ class Method:
 
 @torch.no_grad()
 def poses(method: Method, done: Run, domain: str, network: ReconstructionNet | None) -> Joints3D:
-    """A method's root-relative poses of a domain's test images, mm.
-
-    Args:
-        done: the run of the method's network.
-        network: what is behind it.
-    """
+    """A method's root-relative poses of a domain's test images, mm; `network` is behind its run."""
     stored = done.predictions(domain)
     if network is None:
         return stored["joints_mm"]
@@ -76,12 +72,11 @@ def sources(before: Run, after: Run, known: Truth, domain: str) -> dict[str, Ten
         points; positive where the step makes things better.
     """
     stored = [done.predictions(domain) for done in (before, after)]
+    points = [one["keypoints_px"] for one in stored]
+    depths = [one["joints_mm"][..., 2] for one in stored]
     at = {
-        (a, b): measure(
-            known.lifted(stored[a]["keypoints_px"], stored[b]["joints_mm"][..., 2]), known
-        )
-        for a in (0, 1)
-        for b in (0, 1)
+        (a, b): measure(known.lifted(points[a], depths[b]), known)
+        for a, b in product((0, 1), repeat=2)
     }
     found = {}
     for metric, sign in (("mpjpe", -0.5), ("pck3d", 0.5)):

@@ -143,10 +143,6 @@ def _fewest(m: Means, quantity: str) -> Any:
     return np.minimum.reduce([m[ANNOTATION, name, quantity] for name in PROCEDURES])
 
 
-def _speed(m: Means) -> Any:
-    return m[ANNOTATION, "all", "seconds"] / _fewest(m, "seconds")
-
-
 def _lower(
     table: int, text: str, row: str, other: str, claim: str = "", metric: str = ""
 ) -> Statement:
@@ -211,7 +207,14 @@ STATEMENTS: tuple[Statement, ...] = (
         *(ANNOTATION, "questions an image", partial(_fewest, quantity="questions")),
         *(QUESTIONS * (1 + MARGIN), False, "questions"),
     ),
-    Statement(ANNOTATION, "time for all 91 / for an ordering", _speed, 5.0, True, "faster"),
+    Statement(
+        ANNOTATION,
+        "time for all 91 / for an ordering",
+        lambda m: m[ANNOTATION, "all", "seconds"] / _fewest(m, "seconds"),
+        bound=5.0,
+        above=True,
+        claim="faster",
+    ),
     Statement(1, "competitive in all cases: largest weak / full", extreme(_gaps())),
     *(
         Statement(1, f"{name}: weak / full as small as published", gap, claim=claim)
@@ -270,15 +273,7 @@ STATEMENTS: tuple[Statement, ...] = (
 
 
 def weigh(statements: Sequence[Statement], values: Values, printed: Means = PAPER) -> pd.DataFrame:
-    """Statements with their published and their reproduced numbers and verdicts.
-
-    Args:
-        printed: the published means; nan where there is none.
-
-    Returns:
-        Columns `statement`, `published`, `bound` (with its side), `reproduced`, `ci_low`,
-        `ci_high`, `verdict`.
-    """
+    """Statements with their published (nan where there is none) and reproduced numbers, judged."""
     resampled, records = intervals.resampled(values), []
     for statement in statements:
         stated, interval = float(statement.formula(printed)), resampled(statement.formula)
@@ -291,12 +286,7 @@ def weigh(statements: Sequence[Statement], values: Values, printed: Means = PAPE
 
 
 def verdicts(results: Results) -> pd.DataFrame:
-    """The statements about a table, judged, written beside it, and grouped for a reader.
-
-    Returns:
-        Columns `reproduced` (with its interval), `claimed`, `published` as text, by verdict and
-        statement.
-    """
+    """The statements about a table, judged, written beside it, and `grouped` for a reader."""
     number, folder = results.table.number, results.setting.folder
     judged = weigh([s for s in STATEMENTS if s.table == number], results.values)
     write_csv(judged, folder / "tables" / f"table{number}_statements.csv")
@@ -304,7 +294,7 @@ def verdicts(results: Results) -> pd.DataFrame:
 
 
 def grouped(judged: pd.DataFrame) -> pd.DataFrame:
-    """Judged statements by verdict, with the numbers as text; see `verdicts`."""
+    """Judged statements by verdict, with the numbers as text."""
     records = {}
     for word in VERDICTS:
         part = judged[judged["verdict"] == word]

@@ -8,7 +8,7 @@ lifted 2D joints [25].
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise, zip_longest
+from itertools import pairwise, product, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +134,7 @@ class Table:
     def wide(self, frame: pd.DataFrame, kind: str, columns: Sequence[str]) -> pd.DataFrame:
         """A frame as readers know tables: a line a method, a column a heading.
 
-        Args:
-            kind: `published`, `reproduced`, or `interval`: the latter with its interval, as text.
+        `kind` is `published`, `reproduced`, or `interval`: the latter with its interval, as text.
         """
         numbers = frame[["reproduced", "ci_low", "ci_high"]].itertuples(index=False)
         frame = frame.assign(interval=[intervals.text(number) for number in numbers])
@@ -157,19 +156,13 @@ class Table:
         return formula
 
     def gains(self, values: Values) -> pd.DataFrame:
-        """By how many percent the full method's errors are below each rival's and the best one's.
-
-        Returns:
-            Columns `rival`, `column`, `published`, `reproduced`, `ci_low`, `ci_high`.
-        """
+        """By how many percent the full method's errors are below the rivals' and the best one's."""
         interval, records = intervals.resampled(values), []
-        for row in (*self.rivals, BEST):
-            for heading in (*self.groups, "Avg"):
-                formula = self.gain(row, heading)
-                stated = formula(self.printed)
-                records.append((row, heading, *(100 * x for x in (stated, *interval(formula)))))
-        names = ["rival", "column", "published", "reproduced", "ci_low", "ci_high"]
-        return pd.DataFrame(records, columns=names)
+        for row, heading in product((*self.rivals, BEST), (*self.groups, "Avg")):
+            formula = self.gain(row, heading)
+            shares = (formula(self.printed), *interval(formula))
+            records.append((row, heading, *(100 * share for share in shares)))
+        return pd.DataFrame(records, columns=["rival", "column", *COLUMNS[3:7]])
 
 
 def _ablation(row: str, title: str) -> Method:
@@ -297,8 +290,7 @@ class Results:
     ) -> dict[str, np.ndarray]:
         """Metrics of a method, which need not be in the table, (seeds, samples) each.
 
-        Args:
-            networks: what is behind its network, of all seeds; that of the table by default.
+        `networks` are behind its network, of all seeds; those of the table by default.
         """
         if networks is None:
             networks = self.behind[method.row] if method.behind else ()
@@ -372,20 +364,14 @@ def _metrics(
 
 
 def gaps(values: Values, metric: str = "mpjpe") -> pd.DataFrame:
-    """For each architecture of Table 1 the ratio weak / full of a metric.
-
-    Returns:
-        Columns `architecture`, `metric`, `published` (nan but for `mpjpe`, the only metric that the
-        paper prints), `reproduced`, `ci_low`, `ci_high`.
-    """
+    """For each architecture of Table 1 the ratio weak / full of a metric; printed for `mpjpe`."""
     records = []
     for name in ARCHITECTURES:
         weak, full = ((1, f"table1/{name}/{kind}", metric) for kind in ("weak", "full"))
         printed = TABLES[1].printed
         stated = printed[weak] / printed[full] if weak in printed else np.nan
         records.append((name, metric, stated, *intervals.ratio(values[weak], values[full])))
-    columns = ["architecture", "metric", "published", "reproduced", "ci_low", "ci_high"]
-    return pd.DataFrame(records, columns=columns)
+    return pd.DataFrame(records, columns=["architecture", "metric", *COLUMNS[3:7]])
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:

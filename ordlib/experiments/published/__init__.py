@@ -44,9 +44,6 @@ def table(number: int) -> pd.DataFrame:
       `keypoints`, `ordinal`, `reconstruction`; `avg_error_mm`. Table 3 the same; `PCK3D`, `AUC`.
     - Tables 4 to 7: `method`, `reference` (its number in the paper's references, empty for the
       paper itself), `venue`, `source` (where the paper took the numbers from), then the numbers.
-
-    Raises:
-        InputError: a number that is not 1 to 7.
     """
     if number not in range(1, 8):
         raise InputError(f"table: expected a number from 1 to 7, found {number!r}")
