@@ -79,7 +79,7 @@ LAYOUTS = (
     Layout(
         "Human3.6M, poses",
         "human36m",
-        ("S*/MyPoses/3D_positions/*.h5",),
+        ("S*/MyPoses/3D_positions/*.h5", "data_3d_h36m.npz"),
         ("train", "test"),
         function="poses",
     ),

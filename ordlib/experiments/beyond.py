@@ -221,9 +221,17 @@ def labels(world: World, setting: Study) -> Labels:
 class Lifters(nn.Module):
     """One perceptron for each seed, as in `lifting`, initialised like `torch.nn.Linear`."""
 
-    def __init__(self, seeds: int, generator: Generator) -> None:
+    def __init__(
+        self,
+        seeds: int,
+        generator: Generator,
+        joints: int = len(H36M17),
+        hidden: int = HIDDEN,
+        unit_mm: float = 1000.0,
+    ) -> None:
         super().__init__()
-        sizes = (2 * len(H36M17), HIDDEN, HIDDEN, len(H36M17))
+        sizes = (2 * joints, hidden, hidden, len(H36M17))
+        self.seeds, self.unit_mm = seeds, unit_mm
         self.layers = nn.ParameterList()
         for inputs, outputs in pairwise(sizes):
             for shape in ((seeds, inputs, outputs), (seeds, 1, outputs)):
@@ -231,14 +239,14 @@ class Lifters(nn.Module):
                 self.layers.append(nn.Parameter(drawn / inputs**0.5))
 
     def forward(
-        self, keypoints: Float[Tensor, "seeds people 17 2"]
+        self, keypoints: Float[Tensor, "seeds people joints 2"]
     ) -> Float[Tensor, "seeds people 17"]:
         """Depths relative to the pelvis, mm."""
         x = (2 * keypoints - 1).flatten(2)
         for layer in range(0, len(self.layers), 2):
             x = x.relu() if layer else x
             x = torch.baddbmm(self.layers[layer + 1], x, self.layers[layer])
-        return 1000 * (x - x[..., H36M17.root, None])
+        return self.unit_mm * (x - x[..., H36M17.root, None])
 
 
 def train(world: World, study: Study) -> Lifters:

@@ -25,7 +25,7 @@ from ordlib.files import digest
 from ordlib.scales import get_scale
 
 _ANNOTATIONS = (".h5", ".mat", ".npz", ".txt")
-_MOTION = "motion capture"
+_MOTION, _POSES = "motion capture", "Human3.6M, poses"
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ def data_folder(path: str | Path | None) -> str | None:
     if not path:
         return None
     folder = str(Path(path).resolve())
-    if not real(folder) and not motion_folder(folder):
-        expected = ", ".join([*(role.title for role in ROLES.values()), _MOTION])
+    if not real(folder) and not motion_folder(folder) and not poses_folder(folder):
+        expected = ", ".join([*(role.title for role in ROLES.values()), _POSES, _MOTION])
         there = sorted({layout.name for layout, _ in _recognised(folder)})
         raise InputError(
             f"{folder}: expected one or more of {expected}, found {', '.join(there)} alone"
@@ -74,6 +74,12 @@ def motion_folder(data: str | None) -> str | None:
     """The folder that all motion capture lies in; None where there is none."""
     folders = [str(folder) for layout, folder in _recognised(data or "") if layout.name == _MOTION]
     return commonpath(folders) if folders else None
+
+
+def poses_folder(data: str | None) -> Path | None:
+    """The folder of Human3.6M's poses without images (notebook 17); None where there is none."""
+    places = (folder for layout, folder in _recognised(data or "") if layout.name == _POSES)
+    return next(places, None)
 
 
 def motion(data: str | None) -> MotionCapture | None:

@@ -128,7 +128,8 @@ class Skeletons:
 
     joints_mm: Joints3D
     keypoints: Joints2D  # as fractions of the crop's side
-    action: np.ndarray  # name of each person's action
+    subject: np.ndarray  # name of each person
+    action: np.ndarray  # and of what they do
 
 
 def skeletons(
@@ -157,8 +158,9 @@ def skeletons(
     people = list(maker.filmed())
     joints = torch.cat([chunk.joints_mm for chunk in people])
     keypoints = project(joints, torch.cat([chunk.intrinsics for chunk in people]))
-    action = np.array(maker.names["action"])[torch.cat([chunk.meta for chunk in people])[:, 1]]
-    return Skeletons(joints, keypoints, action)
+    codes = torch.cat([chunk.meta for chunk in people])[:, :2].unbind(1)
+    names = zip(("subject", "action"), codes, strict=True)
+    return Skeletons(joints, keypoints, *(np.array(maker.names[k])[code] for k, code in names))
 
 
 def _find(name: str, split: str) -> tuple[Domain, str]:
