@@ -117,6 +117,8 @@ def summary(data: str) -> str:
     if poses := motion(data):
         parts.append(f"poses of stand-ins are from {captured}")
         parts += [poses.caveat] if poses.caveat else []
+    if poses_folder(data):
+        parts.append(f"{_POSES}, in {poses_folder(data)}, for notebook 17")
     if missing := lacking(ROLES, data):
         parts.append(f"no {', '.join(missing)}: stand-ins alone, with which no table here is mixed")
     return f"Data: {'; '.join(parts)}"
