@@ -27,7 +27,6 @@ from ordlib import metrics
 from ordlib.camera import project
 from ordlib.data import PoseDataset
 from ordlib.datasets import humaneva
-from ordlib.datasets.frames import FrameDataset
 from ordlib.datasets.humaneva_archives import RANGES, Chunk, frame_numbers
 from ordlib.errors import InputError
 from ordlib.experiments.components import skeletons_from_poses
@@ -168,15 +167,6 @@ def test_what_a_data_set_says_of_itself(tmp_path):
         assert dataset.limb_lengths_mm[shin].item() == pytest.approx(
             np.mean(lengths) * 1000, rel=1e-4
         )
-
-
-@pytest.mark.parametrize(
-    ("joints", "found"), [((), "none"), ((1, 2), "1, 2"), ((0, 17), "0, 17"), ((0, -1), "0, -1")]
-)
-def test_joints_of_errors_are_joints_with_the_root(tmp_path, joints, found):
-    made = loaded(tmp_path)
-    with pytest.raises(InputError, match=rf"joints: expected .* with the root, 0, found {found}$"):
-        FrameDataset("films", "test", made.frames, made.limb_lengths_mm, 32, joints)
 
 
 # --- frame numbers and images ---------------------------------------------------------------------

@@ -46,8 +46,7 @@ class FrameDataset(PoseDataset):
         joints: indices of those that the data set measures, which errors are means over.
 
     Raises:
-        InputError: a size below 1, joints that are no joints or lack the root, values that are not
-            finite, or boxes that no image has.
+        InputError: a size below 1, values that are not finite, or boxes that no image has.
     """
 
     def __init__(
@@ -61,11 +60,6 @@ class FrameDataset(PoseDataset):
     ) -> None:
         if size < 1:
             raise InputError(f"size: expected 1 px or more, found {size}")
-        if H36M17.root not in joints or not set(joints) <= set(range(len(H36M17))):
-            raise InputError(
-                f"joints: expected indices of 0 to {len(H36M17) - 1} with the root, {H36M17.root},"
-                f" found {', '.join(map(str, joints)) or 'none'}"
-            )
         for key in ("keypoints_px", "joints_mm", "boxes", "intrinsics"):
             require_finite(f"{frames.folder}: {key}", getattr(frames, key))
         sides = frames.boxes[:, 2]

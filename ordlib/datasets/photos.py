@@ -42,25 +42,24 @@ class Photos:
     relations: Int8[Tensor, "images 14 14"] | None = None  # None where nobody was asked
     annotated: Bool[Tensor, "images 14 14"] | None = None
     contradictions: int = 0  # pairs left out because two annotations contradict each other
-    boxes: Float[Tensor, "images 3"] | None = None  # squares to crop; None to follow the joints
 
 
 class PhotoDataset(PoseDataset):
-    """A data set of photographs, in parts; all of them with relations or none, and so for boxes.
+    """A data set of photographs, in parts; all of them with relations or none.
 
-    A crop is the square that the data set gives. Where it gives none, it is one around the usable
-    joints, `BOX_ENLARGED` times their longer extent, or around the whole image where there are not
-    two joints apart from each other. No camera is known: the pinhole matrix is that of a lens like
-    Human3.6M's, aimed at the image's centre (`data.assumed_cameras`). Limb lengths are the means of
-    Human3.6M's training subjects. Joints outside their image are left out. `meta` has the part and,
-    as `frame`, the first number in the image's name.
+    A crop is the square around the usable joints, `BOX_ENLARGED` times their longer extent, or
+    around the whole image where there are not two joints apart from each other. No camera is known:
+    the pinhole matrix is that of a lens like Human3.6M's, aimed at the image's centre
+    (`data.assumed_cameras`). Limb lengths are the means of Human3.6M's training subjects. Joints
+    outside their image are left out. `meta` has the part and, as `frame`, the first number in the
+    image's name.
 
     Attributes:
         outside: usable joints left out because they lie outside their image, by part.
         contradictions: pairs left out because their annotations contradict each other, by part.
 
     Raises:
-        InputError: a file that is no image, a size below 1, or a box outside its image.
+        InputError: a file that is no image, or a size below 1.
     """
 
     def __init__(
@@ -79,9 +78,7 @@ class PhotoDataset(PoseDataset):
             part.part: int(joints.sum()) for part, joints in zip(photos, lost, strict=True)
         }
         self.contradictions = {part.part: part.contradictions for part in photos}
-        boxes = _stack([part.boxes for part in photos])
-        crops = ImageCrops(files, _boxes(boxes, keypoints, visible, sizes), size)
-        _require_boxes(crops, sizes)
+        crops = ImageCrops(files, _boxes(keypoints, visible, sizes), size)
         relations = _stack([part.relations for part in photos])
         annotated = _stack([part.annotated for part in photos])
         unknown = np.full(len(files), "")
@@ -103,7 +100,6 @@ class PhotoDataset(PoseDataset):
 
 
 def _boxes(
-    stated: Float[Tensor, "images 3"] | None,
     keypoints_px: Float[Tensor, "images 14 2"],
     visible: Bool[Tensor, "images 14"],
     sizes: Int64[Tensor, "images 2"],
@@ -113,22 +109,9 @@ def _boxes(
     low = keypoints_px.masked_fill(hidden, torch.inf).amin(1)
     high = keypoints_px.masked_fill(hidden, -torch.inf).amax(1)
     side = BOX_ENLARGED * (high - low).amax(-1, keepdim=True).clamp(min=0)
-    around = torch.cat([(low + high) / 2, side], -1).nan_to_num() if stated is None else stated
+    around = torch.cat([(low + high) / 2, side], -1).nan_to_num()
     whole = torch.cat([sizes / 2, sizes.amax(-1, keepdim=True)], -1)
     return around.where(around[:, 2:] >= 1, whole)
-
-
-def _require_boxes(crops: ImageCrops, sizes: Int64[Tensor, "images 2"]) -> None:
-    """Raise InputError for a box that does not meet its image."""
-    centre, side = crops.boxes[:, :2], crops.boxes[:, 2:]
-    wrong = ((centre - side / 2 >= sizes) | (centre + side / 2 <= 0)).any(-1)
-    if wrong.any():
-        row = int(wrong.int().argmax())
-        x, y, length = crops.boxes[row].tolist()
-        raise InputError(
-            f"{crops.files[row]}: expected a box that meets this image of {sizes[row].tolist()},"
-            f" found centre ({x:g}, {y:g}) and side {length:g}"
-        )
 
 
 def _number(path: Path) -> int:

@@ -20,8 +20,13 @@ from ordlib.datasets import human36m
 from ordlib.datasets.human36m_poses import Poses
 from ordlib.experiments import facts, roles
 from ordlib.experiments.beyond import Lifters
-from ordlib.experiments.components import CONFIGS, ComponentConfig, fit_component
-from ordlib.experiments.detected import WITHHELD, lift_detected
+from ordlib.experiments.components import (
+    CONFIGS,
+    WITHHELD,
+    ComponentConfig,
+    fit_component,
+    lift_detected,
+)
 from ordlib.experiments.real_lifting import (
     SIZES,
     SUPERVISIONS,
