@@ -87,10 +87,6 @@ def export_folder(folder: str | Path, joints: Path | None = None) -> Exported:
     Where annotators contradict each other, the relations are those of the weak ordering that
     disagrees with as few of them as possible. Answers may be added meanwhile.
 
-    Args:
-        folder: the folder that was annotated.
-        joints: file of 2D joints; if None, one that the folder has.
-
     Raises:
         InputError: no answers yet, a damaged file of them, other joints than those that were
             answered about, a folder that cannot be written.
@@ -151,13 +147,7 @@ def export(
       opposite to that of `relations`. NaN where not known, and on the diagonal;
     - `names.csv`: the names that the images had.
 
-    Args:
-        folder: where to write; an earlier export there is replaced, other data are not.
-        images: image files.
-        keypoints_px: positions, pixels of the upright image.
-        present: joints that have a position.
-        relations: +1 where joint i is closer than joint j.
-        known: pairs whose relation is known.
+    An earlier export there is replaced, other data are not.
 
     Raises:
         InputError: a file that is no image, a folder that holds other data or cannot be written.

@@ -82,9 +82,7 @@ def joints_of(pictures: Pictures, file: Path | None = None) -> Joints:
       is an image, see `_columns`.
     - `.csv`: columns image, joint, x, y in any order, empty x and y for a missing joint.
 
-    Args:
-        pictures: all files count for the columns of a `.mat` file, shown or not.
-        file: by default `joints.mat` or `joints.csv` of the folder; without any none is placed.
+    By default the file is `joints.mat` or `joints.csv` of the folder; without any none is placed.
 
     Raises:
         InputError: the folder has both; a file that is not of these forms, belongs to other images,
@@ -218,11 +216,7 @@ def _point(where: str, x: str, y: str) -> list[float]:
 
 
 def write_joints(path: Path, names: Sequence[str], keypoints_px: Points, present: Present) -> None:
-    """Write 2D joints as the CSV file that `joints_of` reads; it appears complete.
-
-    Raises:
-        InputError: a folder that cannot be written.
-    """
+    """Write 2D joints as the CSV file that `joints_of` reads; it appears complete."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(_COLUMNS)

@@ -118,13 +118,7 @@ def application(session: Session, secret: str, port: int) -> Application:
 
 
 def serve(session: Session, port: int, browser: bool, say: Callable[[str], None]) -> None:
-    """Serve a session until Ctrl-C or SIGTERM.
-
-    Args:
-        session: closed at the end.
-        port: 0 for any that is free.
-        browser: whether to open the page.
-        say: called with lines about what is left out, the address, and how far the annotator is.
+    """Serve a session until Ctrl-C or SIGTERM, and close it; port 0 is any that is free.
 
     Raises:
         InputError: the port is taken.

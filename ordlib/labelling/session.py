@@ -95,11 +95,7 @@ class Session:
             raise
 
     def refresh(self) -> None:
-        """Take in what was done since, in this and in other windows.
-
-        Raises:
-            InputError: the answers cannot be read.
-        """
+        """Take in what was done since, in this and in other windows."""
         events = self.store.events(self._seen)
         if any(event.kind in ("joint", "undo") for event in events):
             self.labels.place(self._given.with_clicks(self.store.clicked()))
@@ -125,18 +121,18 @@ class Session:
             lines.append("joints: neither joints.mat nor joints.csv, so they are clicked first")
         if self._given.problems:
             lines.append(f"{self._given.file}: {self._given.problems}")
-        if few := self.unusable():
+        if few := self._unusable():
             lines.append(f"fewer than two joints, so nothing to ask: {some(few)}")
         return lines
 
-    def unusable(self) -> list[str]:
-        """Images about which nothing can be asked, since fewer than two joints are known."""
+    def _unusable(self) -> list[str]:
+        """Images with fewer than two joints."""
         joints = self.labels.joints
         few = joints.placed & (joints.present.sum(1) < 2)
         return [self.pictures.names[row] for row in few.nonzero()[:, 0].tolist()]
 
     def open_rows(self) -> dict[int, Pair | None]:
-        """Images with something left to ask, and the next pair of those whose joints are known."""
+        """Images with something left to ask, each with its next pair once its joints are known."""
         if self._open is None:
             placed = self.labels.joints.placed.tolist()
             strategy = make_strategy(self._strategy, self.labels.knowledge, LSP14)
@@ -252,7 +248,7 @@ class Session:
     def progress(self) -> dict[str, int | float]:
         """Counts of images (in all, placed, complete, put aside, unusable), answers and clicks, and
         the share of all relations that is known."""
-        rows, unusable = self.open_rows(), len(self.unusable())
+        rows, unusable = self.open_rows(), len(self._unusable())
         known = self.labels.directions()[1].sum() / 2
         joints = self.labels.joints.present.sum(1)
         joints = torch.where(self.labels.joints.placed, joints, len(LSP14))
