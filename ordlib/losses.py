@@ -65,7 +65,7 @@ def upper_pairs(joints: int, device: torch.device) -> tuple[Tensor, Tensor, Tens
 
 
 def pair_differences(
-    depth: Depths, relations: Relations, annotated: Pairs | None
+    depth: Tensor, relations: Tensor, annotated: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """z_i - z_j, r(i, j) and whether it counts, each (B, pairs) over the pairs i < j.
 

@@ -172,7 +172,7 @@ def test_joints_are_clicked_first_where_no_file_has_them(folder, begin):
         if len(prompted) == 20:  # in the middle of the second image
             session = begin(folder, "ann")
             assert session.current() == question
-        point = places[name][JOINTS.index(question.joint)].tolist()
+        point = tuple(places[name][JOINTS.index(question.joint)].tolist())
         for _ in range(1 + (len(prompted) % 9 == 0)):
             assert session.current() == question
             session.click(None if question.joint == "left_ankle" else point, 1.0)

@@ -373,7 +373,7 @@ def _clips(sample, start):
     """The poses of the clips whose names start so."""
     keep = torch.tensor([name.startswith(start) for name in sample.clip_names])[sample.clip]
     return mocap.MotionCapture(
-        sample.poses[keep], sample.clip[keep], sample.clip_names, sample.frame[keep], 10.0, {}
+        sample.poses[keep], sample.clip[keep], sample.clip_names, sample.frame[keep], 10.0
     )
 
 

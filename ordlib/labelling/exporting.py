@@ -120,7 +120,7 @@ def export_folder(folder: str | Path, joints: Path | None = None) -> Exported:
     return Exported(target, images, answers, compared, left_out)
 
 
-def combine(relations: Relations, known: Known) -> tuple[Relations, Known]:
+def combine(relations: Relations, known: Known) -> tuple[Tensor, Tensor]:
     """Relations of several annotators as those of one weak ordering for each image, and the pairs
     that at least one annotator knows."""
     settled = known.any(0)

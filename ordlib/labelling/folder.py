@@ -65,7 +65,7 @@ def pictures(folder: str | Path) -> Pictures:
     paths = []
     for path in named:
         try:
-            open_picture(path).decode(0)
+            open_picture(path).decode(0.0)
             paths.append(path)
         except InputError as error:
             left_out.append(f"left out: {error}")
