@@ -79,7 +79,7 @@ def get_scale(name: str) -> Scale:
     return SCALES[name]
 
 
-def check_seed(seed: int | str) -> int:
+def check_seed(seed: object) -> int:
     """The seed as a number, also from its digits. Raises InputError beyond 0 to 2^32 - 1."""
     if not (text := str(seed)).isdecimal() or int(text) >= 2**32:
         raise InputError(f"seed: expected a whole number from 0 to {2**32 - 1}, found {seed!r}")

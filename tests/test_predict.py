@@ -272,10 +272,9 @@ def test_the_largest_scale_is_found_and_at_one_scale_the_users_own(
     assert predict.kept().source["weights"] == str(outputs / "desk" / "weights")
 
 
-@pytest.mark.parametrize("scale", ["quick", "desk"])
-def test_the_weights_of_the_repository_load(scale: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_weights_of_the_repository_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predict, "SHIPPED", Path(predict.__file__).parents[1] / "outputs")
-    trained = predict.kept(scale)
+    trained = predict.kept()
     assert trained.source["row"] == predict.ROW
     joints = predict.pose(trained, gradient(90, 60))[1]
     assert joints.isfinite().all() and joints.shape == (17, 3)

@@ -342,7 +342,7 @@ def captured(performers=7):
         tuple(names),
         torch.arange(30).repeat(len(names)),
         10.0,
-        [re.sub(r"_\d+$", "", name) for name in names],
+        tuple(re.sub(r"_\d+$", "", name) for name in names),
     )
 
 

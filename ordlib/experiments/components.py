@@ -147,7 +147,7 @@ def fit_component(
         return fit(network, lambda step: next(batches), _loss, budget, device=device)
 
 
-def _loss(network: ReconstructionNet, batch: tuple[Tensor, Tensor, Tensor]) -> Losses:
+def _loss(network: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Losses:
     keypoints, depth, target = batch
     return {"pose": pose_loss(network(keypoints, depth), target)}
 
@@ -275,7 +275,7 @@ def fine_tune(
         return fit(estimator.to(device), batch_at, _pose_loss, budget, device=device)
 
 
-def _pose_loss(estimator: PoseEstimator, batch: PoseBatch) -> Losses:
+def _pose_loss(estimator: nn.Module, batch: PoseBatch) -> Losses:
     assert batch.joints_mm is not None
     target = batch.joints_mm - batch.joints_mm[:, H36M17.root, None]
     return {"pose": pose_loss(estimator(batch.images) / 1000, target / 1000)}

@@ -30,6 +30,9 @@ class _Lazily(dict[Any, Any]):
     def __init__(self, statistic: Callable[[np.ndarray], Any], values: Values) -> None:
         self._statistic, self._values = statistic, values
 
+    def __contains__(self, key: Any) -> bool:
+        return key in self._values
+
     def __missing__(self, key: Any) -> Any:
         self[key] = self._statistic(self._values[key])
         return self[key]

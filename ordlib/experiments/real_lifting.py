@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from ordlib import metrics
 from ordlib.annotation import PERSON, annotate
@@ -183,7 +183,7 @@ def train(films: Films, how: Supervision, size: Size, seed: int = 0) -> Lifters:
         share = torch.rand(size.seeds, BATCH_SIZE, generator=draws)
         return (share * (len(films.seen) // stride)).long() * stride
 
-    def loss(networks: Lifters, chosen: Tensor) -> Losses:
+    def loss(networks: nn.Module, chosen: Tensor) -> Losses:
         depth, rows = networks(films.seen[chosen]).flatten(0, 1), chosen.flatten()
         if how.loss == "full":
             terms = ((depth - films.depth_mm[rows]) / UNIT_MM).square().sum(1).mean()

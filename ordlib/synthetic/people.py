@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,7 @@ Joints = Float[Tensor, "batch 17 3"]
 Codes = Int64[Tensor, " batch"]
 
 
+@runtime_checkable
 class Motion(Protocol):
     """Motion capture that poses may come from, such as `datasets.mocap.load` gives."""
 
