@@ -509,3 +509,40 @@ out[columns].round(2)
 # 1. Call `tiny_training(folder, last=5)` on a folder of your own, catch `Stopped`, and read `safe_open(...).metadata()["step"]` of the checkpoint. Resume, and count the lines of `log.csv`.
 # 2. Draw `augment(person, ...)` for ten seeds. How often is a hand cut off at scale 1.25?
 # 3. Replace Adam by the paper's RMSprop in `SCALES["quick"]` and train `table1/depth/weak`: how far does it get in the same number of steps?
+
+# %% [markdown]
+# ## Many GPUs, many machines
+#
+# **Several GPUs or machines for one row.** `torchrun` starts one process a GPU; they share the batch of
+# every step, so the result is that of one GPU but for rounding.
+#
+# ```bash
+# torchrun --standalone --nproc-per-node 2 -m ordlib train table2/ordinal --scale paper
+# # two machines with two GPUs each: the same command on both, `outputs` on a disk that both see
+# torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d --rdzv-endpoint FIRST_HOST:29500 \
+#     -m ordlib train table1/volume2/weak --scale paper
+# ```
+#
+# The batch must divide evenly: the paper's 4 images serve 1, 2 or 4 processes, its mixed batches
+# (2 and 2) 1 or 2.
+#
+# **Many rows on a cluster.** Each run is a folder of its own, so rows are tasks of an array job; a task
+# that was ended goes on from its checkpoint when the job is sent again.
+#
+# ```bash
+# #!/bin/bash
+# #SBATCH --array=0-7 --ntasks=1 --gpus=1 --time=24:00:00
+# rows=(table1/{depth,coordinate,volume1,volume2}/{weak,full})
+# srun python -m ordlib train "${rows[$SLURM_ARRAY_TASK_ID]}" --scale paper
+# ```
+#
+# On GPUs the batch norms of all processes share their statistics (`nn.SyncBatchNorm`, not run here yet); on CPUs each process normalises its own share of the batch. `--precision bf16-mixed` and `--compile` are options of `train`.
+#
+# ## Departures from the paper
+#
+# - Small scales train with Adam and a cosine schedule in place of RMSprop at a constant 2.5e-4, and weakly supervised volumes with cross-entropy between marginal heatmaps in place of L2. `paper` has the paper's settings, except the loss of full volumes, the heatmap weight and the number of images. Notebooks 06 and 08 show both.
+# - Mixed batches are half `studio` and half `wild`; `duo` has 60 percent of the steps, as in the paper. Below `paper` the networks of mixed training begin with the weights of the one trained on `studio` (or `duo`) alone, so that `quick` takes minutes and `desk` two hours; at `paper` they begin from scratch.
+# - Fully supervised volumes: cross-entropy to the 3D Gaussian of the baseline, at every scale; the baseline used squared error.
+# - Millimetres of weakly supervised rows come from the mean limb lengths of the training subjects, never from 3D ground truth of a test image; the paper does not say how it did this. The oracle scale stands beside it in the table.
+# - bf16 (`--precision bf16-mixed`) pays on GPUs and on CPUs with bf16 instructions; on other CPUs it is emulated and many times slower than float32.
+# - The settings of the small scales come from some thirty runs, with images of 64 x 64 pixels, judged on the held-out training subject S8 and on held-out images of `wild`, but not blindly: learning rate, width of the Gaussian targets and the unit of the ranking loss in mixed training were changed after test errors of a first run had been seen. Notebooks 08 and 09 tell how.

@@ -240,7 +240,7 @@ def test_without_two_joints_the_whole_image_is_shown(tmp_path, left):
 @given(st.lists(st.tuples(*[st.integers(0, 4)] * 2, st.integers(-1, 1)), max_size=12))
 def test_what_is_said_of_a_pair_on_either_side(statements):
     """As counted pair by pair: one relation is taken, several contradict each other."""
-    said = torch.zeros(3, 1, 5, 5, dtype=torch.bool)
+    said = torch.zeros(3, 1, 14, 14, dtype=torch.bool)
     expected = {}
     for i, j, relation in statements:
         said[1 - relation, 0, i, j] = True
