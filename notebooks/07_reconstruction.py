@@ -55,6 +55,7 @@ from ordlib.relations import ordinal_accuracy, relations_from_depth
 from ordlib.skeleton import H36M17
 from ordlib.training import Budget
 
+# %%
 plots.use_style()
 ROWS = ["table1/volume2/weak", "table1/volume2/full"]
 setting = experiments.Setting(scale, seed, data, device)

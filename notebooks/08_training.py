@@ -44,6 +44,7 @@ from ordlib.scales import SCALES, Scale, get_scale
 from ordlib.skeleton import H36M17
 from ordlib.training import Budget, fit, learning_rate_factor
 
+# %%
 plots.use_style()
 ROWS = [
     "table1/depth/weak", "table1/depth/full",
@@ -530,7 +531,6 @@ out[columns].round(2)
 # that was ended goes on from its checkpoint when the job is sent again.
 #
 # ```bash
-# #!/bin/bash
 # #SBATCH --array=0-7 --ntasks=1 --gpus=1 --time=24:00:00
 # rows=(table1/{depth,coordinate,volume1,volume2}/{weak,full})
 # srun python -m ordlib train "${rows[$SLURM_ARRAY_TASK_ID]}" --scale paper
